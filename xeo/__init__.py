@@ -1,0 +1,1 @@
+"""Earth-observation models on xarray data cubes, chunk by chunk."""

@@ -1,0 +1,37 @@
+"""Settings of the process, and the thread share of the running task."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_THREADS: ContextVar[int | None] = ContextVar("xeo_threads", default=None)
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use, by affinity."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
+def threads() -> int:
+    """Return how many threads a model call may use inside the running task.
+
+    The engine divides the cores among the tasks it runs at once; a model that sets its own
+    thread count (torch, onnxruntime) asks here instead of taking the whole machine.
+    """
+    share = _THREADS.get()
+    return cores() if share is None else share
+
+
+@contextmanager
+def thread_share(count: int) -> Iterator[None]:
+    """Give model calls inside the block ``count`` threads each."""
+    token = _THREADS.set(max(1, count))
+    try:
+        yield
+    finally:
+        _THREADS.reset(token)

@@ -1,0 +1,256 @@
+"""What a model says of itself, and the protocols that the verbs accept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from xeo.errors import ModelError
+
+#: ``each``: one date is one sample, the output keeps time. ``series``: all dates are one
+#: sample, the output has no time. ``sequence``: all dates are one sample, the output keeps time.
+TimeUse = Literal["each", "series", "sequence"]
+#: ``fill``: bad pixels are replaced by ``fill_value`` before the call. ``nan``: they arrive as NaN.
+Missing = Literal["fill", "nan"]
+Padding = Literal["reflect", "edge"]
+Units = Literal["reflectance", "dn", "db", "power", "kelvin", "celsius", "metre", "degree", "mm"]
+
+CONTEXT = ("time", "latlon", "center_wavelength", "gsd", "mask")
+
+
+@dataclass(frozen=True)
+class Input:
+    """One modality that a model reads.
+
+    Parameters
+    ----------
+    modality : str
+        A sensor family of `xeo.bands` (``"sentinel2"``, ``"sentinel1"``, ``"landsat"``,
+        ``"weather"``, ``"terrain"``), or ``"image"`` for any.
+    bands : tuple of str, optional
+        Canonical band names in the model's order; None takes all bands as they come.
+    units : str, optional
+        What the values must be in: ``"reflectance"`` (0 to 1), ``"dn"`` (reflectance x 10000),
+        ``"db"``, ``"power"``, ``"kelvin"``, ...; None takes them as decoded.
+    optional : bool
+        Whether the model runs without this modality.
+    optional_bands : tuple of str
+        Bands of ``bands`` that a cube may lack; they arrive as missing pixels.
+    """
+
+    modality: str = "image"
+    bands: tuple[str, ...] | None = None
+    units: Units | None = None
+    optional: bool = False
+    optional_bands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model says of itself, in the words of the STAC MLM extension.
+
+    Parameters
+    ----------
+    name : str
+        Registered name.
+    bands, units :
+        Shorthand for one `Input`; leave out when ``inputs`` is given.
+    inputs : tuple of Input
+        The modalities, the first one being the grid and dates of the output.
+    window : int, optional
+        Side of the square a model reads at once, in pixels, halo included. None: any size
+        that is a multiple of ``stride`` (convolutional and per-pixel models).
+    halo : int
+        Context pixels on each side whose output is dropped. The engine rounds it up to
+        ``stride``.
+    stride : int
+        Input pixels per output pixel.
+    overlap : int
+        Pixels by which the kept squares of neighbouring windows overlap; they are blended
+        with a cosine weight. Only with ``window``.
+    channels : int
+        Length of the output vector, and ``channels_per_band`` more for each input band.
+    time : {"each", "series", "sequence"}
+        What the model does with dates.
+    missing : {"fill", "nan"}
+        How bad pixels arrive; ``fill_value`` is in the model's units.
+    padding : {"reflect", "edge"}
+        How a window is filled outside the cube.
+    needs : tuple of str
+        Context that the model wants in its `Batch`: any of ``time``, ``latlon``,
+        ``center_wavelength``, ``gsd``, ``mask``.
+    dtype : str
+        Of the output.
+    classes : tuple of str
+        Names of the output channels of a classifier, in order.
+    activation_bytes : int
+        Rough working memory of one call, per input pixel and date.
+    weights : str, optional
+        Name of its file in `xeo.weights`.
+    tasks, architecture, total_parameters, license, citation :
+        As in the STAC MLM and Scientific extensions; ``citation`` ends in a DOI or address.
+    """
+
+    name: str
+    bands: tuple[str, ...] | None = None
+    units: Units | None = None
+    inputs: tuple[Input, ...] = ()
+    window: int | None = None
+    halo: int = 0
+    stride: int = 1
+    overlap: int = 0
+    channels: int = 0
+    channels_per_band: int = 0
+    time: TimeUse = "each"
+    missing: Missing = "fill"
+    fill_value: float = 0.0
+    padding: Padding = "reflect"
+    needs: tuple[str, ...] = ()
+    dtype: str = "float32"
+    classes: tuple[str, ...] = ()
+    activation_bytes: int = 1024
+    weights: str | None = None
+    tasks: tuple[str, ...] = ("embedding",)
+    architecture: str = ""
+    total_parameters: int = 0
+    license: str = ""
+    citation: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.inputs:
+            object.__setattr__(self, "inputs", (Input("image", self.bands, self.units),))
+        elif self.bands is not None or self.units is not None:
+            self._refuse("give either bands and units, or inputs, not both")
+        if self.inputs[0].optional:
+            self._refuse("the first input gives the output its grid and cannot be optional")
+        for word in ("halo", "overlap", "channels", "channels_per_band"):
+            if getattr(self, word) < 0:
+                self._refuse(f"{word} must be 0 or more, got {getattr(self, word)}")
+        if self.stride < 1:
+            self._refuse(f"stride must be 1 pixel or more, got {self.stride}")
+        if self.channels + self.channels_per_band < 1:
+            self._refuse("channels or channels_per_band must be 1 or more")
+        unknown = set(self.needs) - set(CONTEXT)
+        if unknown:
+            self._refuse(f"needs has unknown words {sorted(unknown)}; known: {CONTEXT}")
+        self._check_window()
+
+    def _check_window(self) -> None:
+        if self.window is None:
+            if self.overlap:
+                self._refuse("overlap blends fixed windows: give window, or leave overlap at 0")
+            return
+        if self.window < 1 or self.window % self.stride:
+            self._refuse(
+                f"window must be a positive multiple of stride {self.stride}, got {self.window}"
+            )
+        if self.kept <= 0:
+            self._refuse(f"window {self.window} has no pixel left inside a halo of {self.halo}")
+        if self.overlap % self.stride or 2 * self.overlap > self.kept:
+            self._refuse(
+                f"overlap must be a multiple of stride {self.stride} and at most half of the "
+                f"{self.kept} kept pixels, got {self.overlap}"
+            )
+
+    def _refuse(self, why: str) -> None:
+        raise ModelError(f"the spec of model {self.name!r} is not consistent: {why}")
+
+    @property
+    def margin(self) -> int:
+        """The halo in pixels, rounded up to a multiple of the stride."""
+        return -(-self.halo // self.stride) * self.stride
+
+    @property
+    def kept(self) -> int:
+        """Side of the square of a fixed window whose output is kept, in pixels."""
+        return 0 if self.window is None else self.window - 2 * self.margin
+
+    @property
+    def step(self) -> int:
+        """Distance from one window's kept square to the next, in pixels; stride if any size."""
+        return self.stride if self.window is None else self.kept - self.overlap
+
+    @property
+    def takes_batch(self) -> bool:
+        """Whether the model is called with a `Batch` rather than with one array."""
+        return len(self.inputs) > 1 or self.time != "each" or bool(self.needs)
+
+    def channels_for(self, bands: int) -> int:
+        """Return the length of the output vector for a cube of so many bands."""
+        return self.channels + self.channels_per_band * bands
+
+
+@dataclass(frozen=True)
+class Batch(Mapping[str, Any]):
+    """What a model of several modalities, or with context, is called with.
+
+    Parameters
+    ----------
+    arrays : mapping of str to array
+        Modality to values, each ``(sample, time, band, y, x)``, on the grid of the first
+        modality (a modality without place has y = x = 1). A modality that is absent is
+        not in the mapping.
+    time : mapping of str to array
+        Modality to datetime64 dates, ``(time,)``.
+    mask : mapping of str to array
+        Modality to booleans of the shape of its values, True where bad.
+    latlon : array, shape (sample, 2, y, x), optional
+        Degrees north and east of each pixel's centre.
+    center_wavelength : mapping of str to array, optional
+        Modality to micrometres, ``(band,)``.
+    gsd : mapping of str to float, optional
+        Modality to pixel size in metres.
+    """
+
+    arrays: Mapping[str, Any]
+    time: Mapping[str, Any] = field(default_factory=dict)
+    mask: Mapping[str, Any] = field(default_factory=dict)
+    latlon: Any = None
+    center_wavelength: Mapping[str, Any] = field(default_factory=dict)
+    gsd: Mapping[str, float] = field(default_factory=dict)
+
+    def __getitem__(self, modality: str) -> Any:
+        return self.arrays[modality]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arrays)
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns pixels into vectors.
+
+    Called with one array ``(sample, band, y, x)`` and returning ``(sample, channel, y / stride,
+    x / stride)`` when the spec asks for one image and no context; else with a `Batch`, returning
+    ``(sample, [time,] channel, y / stride, x / stride)``. ``[time]`` only for ``time="sequence"``.
+    """
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model says of itself."""
+        ...
+
+    def __call__(self, x: Any, /) -> Any:
+        """Return the vectors of a batch."""
+        ...
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """Turns pixels into class scores; called like an `Embedder`, one channel per class.
+
+    The scores are logits: the largest wins, and their softmax are probabilities.
+    """
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model says of itself; ``classes`` names the channels."""
+        ...
+
+    def __call__(self, x: Any, /) -> Any:
+        """Return the scores of a batch."""
+        ...
