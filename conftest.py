@@ -5,7 +5,11 @@ The environment is set at import, before torch, matplotlib or huggingface_hub re
 
 from __future__ import annotations
 
+import doctest
 import os
+import re
+from collections.abc import Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,12 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Each file that a hub does not have costs half a minute of retries otherwise.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+#: Packages that only some tests need. Where one is not installed, as torch in the environment
+#: of the newest zarr, those tests are skipped; where it is, nothing changes.
+PARTS = ("torch", "safetensors", "onnxruntime", "onnx", "distributed", "matplotlib", "sklearn")
+MISSING = {name for name in PARTS if find_spec(name) is None}
+LEFT_OUT: list[str] = []
 
 _weights = ROOT.parent / "shared" / "weights"
 if "XEO_WEIGHTS" not in os.environ and _weights.is_dir():
@@ -44,6 +54,46 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             for item in items:
                 if item.get_closest_marker(mark):
                     item.add_marker(pytest.mark.skip(reason=why))
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out test files that import at their top what is not installed."""
+    if not MISSING or collection_path.suffix != ".py":
+        return None
+    tops = re.findall(r"^(?:import|from) (\w+)", collection_path.read_text("utf-8"), re.MULTILINE)
+    if MISSING.isdisjoint(tops):
+        return None
+    LEFT_OUT.append(str(collection_path.relative_to(ROOT)))
+    return True
+
+
+def pytest_report_collectionfinish() -> list[str]:
+    """Say what was left out."""
+    if not LEFT_OUT:
+        return []
+    return [f"not installed: {sorted(MISSING)}; left out: {sorted(LEFT_OUT)}"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, Any, Any]:
+    """Skip a test that stopped because an optional package is not installed."""
+    try:
+        return (yield)
+    except Exception as err:
+        gone = MISSING.intersection(_not_found(err))
+        if gone:
+            pytest.skip(f"{sorted(gone)} not installed")
+        raise
+
+
+def _not_found(err: BaseException) -> Iterator[str]:
+    """Yield the packages that an error, or the errors of a doctest, did not find."""
+    if isinstance(err, ImportError) and err.name:
+        yield err.name.partition(".")[0]
+    if isinstance(err, doctest.UnexpectedException):
+        yield from _not_found(err.exc_info[1])
+    for failure in getattr(err, "failures", ()):
+        yield from _not_found(failure)
 
 
 @pytest.fixture(autouse=True)
