@@ -33,7 +33,6 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 #: of the newest zarr, those tests are skipped; where it is, nothing changes.
 PARTS = ("torch", "safetensors", "onnxruntime", "onnx", "distributed", "matplotlib", "sklearn")
 MISSING = {name for name in PARTS if find_spec(name) is None}
-LEFT_OUT: list[str] = []
 
 _weights = ROOT.parent / "shared" / "weights"
 if "XEO_WEIGHTS" not in os.environ and _weights.is_dir():
@@ -56,22 +55,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                     item.add_marker(pytest.mark.skip(reason=why))
 
 
+def _cannot_import(path: Path) -> bool:
+    """Whether a test file imports at its top what is not installed."""
+    tops = re.findall(r"^(?:import|from) (\w+)", path.read_text("utf-8"), re.MULTILINE)
+    return not MISSING.isdisjoint(tops)
+
+
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leave out test files that import at their top what is not installed."""
-    if not MISSING or collection_path.suffix != ".py":
-        return None
-    tops = re.findall(r"^(?:import|from) (\w+)", collection_path.read_text("utf-8"), re.MULTILINE)
-    if MISSING.isdisjoint(tops):
-        return None
-    LEFT_OUT.append(str(collection_path.relative_to(ROOT)))
-    return True
+    """Leave out test files that cannot be imported."""
+    if MISSING and collection_path.suffix == ".py" and _cannot_import(collection_path):
+        return True
+    return None
 
 
-def pytest_report_collectionfinish() -> list[str]:
-    """Say what was left out."""
-    if not LEFT_OUT:
-        return []
-    return [f"not installed: {sorted(MISSING)}; left out: {sorted(LEFT_OUT)}"]
+def pytest_report_header() -> list[str]:
+    """Say what is left out, and which real files there are."""
+    lines = [f"{name}: {os.environ.get(name, 'default')}" for name in ("XEO_DATA", "XEO_WEIGHTS")]
+    if MISSING:
+        out = sorted(p.name for p in (ROOT / "tests").rglob("test_*.py") if _cannot_import(p))
+        lines.append(f"not installed: {sorted(MISSING)}; left out: {out}")
+    return lines
 
 
 @pytest.hookimpl(wrapper=True)
