@@ -51,7 +51,7 @@ ci: ## Run everything that has to pass.
 	.ci/run
 
 changelog: $(VENV)/.docs ## Show what the fragments in changes/ will say.
-	$(VENV)/bin/towncrier build --draft
+	$(VENV)/bin/towncrier build --draft --version next
 
 clean: ## Remove environments and all that was built.
 	rm -rf $(VENV) $(NEXT) build dist docs/_build docs/generated docs/reference/generated
