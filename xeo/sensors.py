@@ -260,7 +260,7 @@ _SAR = _plain(
 )
 _SAR_AFFIXES = (
     "s1", "s1a", "s1b", "s1c", "sentinel1", "sentinel_1", "grd", "rtc", "iw", "db", "linear",
-    "sigma0", "gamma0", "beta0", "gamma0_rtc", "sigma_nought", "gamma_nought", "amplitude",
+    "sigma0", "gamma0_rtc", "gamma0", "beta0", "sigma_nought", "gamma_nought", "amplitude",
     "asc", "desc", "ascending", "descending",
 )  # fmt: skip
 
@@ -299,14 +299,14 @@ _ALL: tuple[Sensor, ...] = (
         "hls_s30", "hls", "Harmonized Landsat Sentinel-2, S30 (Sentinel-2)",
         _MSI, "reflectance", 1e-4, 0.0, -9999, ("hls|harmonized landsat sentinel 2", "s30|hlss30"),
         aliases=("HLSS30", "HLS-S30", "HLSS30_2.0", "HLS.S30", "hls2-s30", "NASA/HLS/HLSS30/v002"),
-        affixes=("hls", "s30", "hls_s30", "hlss30"), quality=("Fmask",),
+        affixes=("hls", "s30", "hlss30"), quality=("Fmask",),
     ),
     Sensor(
         "hls_l30", "hls", "Harmonized Landsat Sentinel-2, L30 (Landsat)",
         _OLI + _CIRRUS_OLI + _thermal(30, "celsius", 0.01, 0.0), "reflectance", 1e-4, 0.0, -9999,
         ("hls|harmonized landsat sentinel 2", "l30|hlsl30"),
         aliases=("HLSL30", "HLS-L30", "HLSL30_2.0", "HLS.L30", "hls2-l30", "NASA/HLS/HLSL30/v002"),
-        affixes=("hls", "l30", "hls_l30", "hlsl30"), quality=("Fmask",),
+        affixes=("hls", "l30", "hlsl30"), quality=("Fmask",),
     ),
     Sensor(
         "sentinel1_grd", "sentinel1", "Sentinel-1 SAR, ground range detected",
@@ -328,7 +328,8 @@ _ALL: tuple[Sensor, ...] = (
     Sensor(
         "modis_mod09", "modis", "MODIS surface reflectance (MOD09, MYD09)",
         _MODIS, "reflectance", 1e-4, 0.0, -28672,
-        ("modis|mod09|myd09|terra|aqua", "mod09|myd09|mod09ga|mod09a1|myd09ga|myd09a1|sur refl"),
+        ("modis|mod09|myd09|terra|aqua|sur refl",
+         "mod09|myd09|mod09ga|mod09a1|myd09ga|myd09a1|sur refl"),
         aliases=("modis", "mod09", "myd09", "MOD09GA", "MOD09A1", "MYD09GA", "MODIS/061/MOD09GA",
                  "MODIS/061/MOD09A1", "modis-09A1-061"),
         affixes=("modis", "mod09", "myd09"),
@@ -337,7 +338,7 @@ _ALL: tuple[Sensor, ...] = (
     Sensor(
         "modis_mcd43", "modis", "MODIS nadir BRDF-adjusted reflectance (MCD43A4)",
         _MODIS, "reflectance", 1e-4, 0.0, 32767,
-        ("modis|mcd43|mcd43a4|nbar", "mcd43|mcd43a4|nbar|nadir reflectance"),
+        ("modis|mcd43|mcd43a4|nbar|nadir reflectance", "mcd43|mcd43a4|nbar|nadir reflectance"),
         aliases=("mcd43", "MCD43A4", "MODIS/061/MCD43A4", "modis-43A4-061"),
         affixes=("modis", "mcd43", "mcd43a4"),
     ),
@@ -416,7 +417,7 @@ _ALL: tuple[Sensor, ...] = (
         ),
         None, 1.0, 0.0, None, ("era5|era5 land|reanalysis era5|weather", "era5|era5 land"),
         aliases=("era5-land", "reanalysis-era5-land", "ECMWF/ERA5_LAND/MONTHLY_AGGR"),
-        affixes=("era5", "era5_land"),
+        affixes=("era5_land", "era5"),
     ),
     Sensor(
         "agera5", "weather", "AgERA5 daily agrometeorological indicators",
@@ -431,7 +432,7 @@ _ALL: tuple[Sensor, ...] = (
              "Dew_Point_Temperature_2m_Mean 2m_dewpoint_temperature dewp"),
             ("total_precipitation", "precipitation_flux", "mm", "precip prec precipitation"),
             ("surface_solar_radiation", "solar_radiation_flux", "J m-2", "srad"),
-            ("vapour_pressure", "vapour_pressure", "hPa", "Vapour_Pressure_Mean vapour vpd"),
+            ("vapour_pressure", "vapour_pressure", "hPa", "Vapour_Pressure_Mean vapour"),
             ("wind_speed_10m", "wind_speed", "m s-1", "Wind_Speed_10m_Mean_24h wind"),
             gsd=11132,
         ),
@@ -442,14 +443,14 @@ _ALL: tuple[Sensor, ...] = (
         "terrain", "terrain", "Elevation and slope",
         _plain(
             ("elevation", "elevation", "metre",
-             "dem cop_dem copernicus_dem cop_dem_30 srtm nasadem altitude height"),
+             "dem cop_dem copernicus_dem cop_dem_30 srtm nasadem altitude"),
             ("slope", "slope", "degree", ""),
             ("aspect", "aspect", "degree", ""),
             gsd=30,
         ),
         None, 1.0, 0.0, None, ("terrain|dem|srtm|nasadem|cop dem|elevation",),
         aliases=("dem", "cop_dem", "cop-dem-glo-30", "cop-dem-glo-90", "srtm", "nasadem"),
-        affixes=("terrain", "cop_dem", "srtm", "nasadem", "dem"),
+        affixes=("terrain",),
     ),
 )  # fmt: skip
 
