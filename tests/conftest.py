@@ -14,10 +14,12 @@ SHARED = Path(__file__).parents[2] / "shared"
 
 
 def _folder(variable: str, default: Path, what: str) -> Path:
-    folder = Path(os.environ.get(variable, default)).expanduser()
-    if not folder.is_dir():
-        pytest.skip(f"no {what} in {folder}: set {variable} to their folder")
-    return folder
+    # XEO_WEIGHTS may list several folders.
+    listed = os.environ.get(variable, str(default)).split(os.pathsep)
+    for folder in map(Path, listed):
+        if folder.expanduser().is_dir():
+            return folder.expanduser()
+    pytest.skip(f"no {what} in {listed}: set {variable} to their folder")
 
 
 @pytest.fixture(scope="session")
