@@ -76,7 +76,11 @@ def safetensors(data: bytes, what: str) -> Tensors:
         entries = library.deserialize(data)
     except library.SafetensorError as err:
         raise WeightsError(f"expected a whole safetensors file in {what}, got: {err}") from err
-    return {key: _array(entry, f"{key!r} of {what}") for key, entry in entries}
+    return {key: _array(entry, f"{key!r} of {what}") for key, entry in sorted(entries, key=_name)}
+
+
+def _name(entry: tuple[str, Mapping[str, Any]]) -> str:
+    return entry[0]
 
 
 def _check_header(data: bytes, what: str) -> None:

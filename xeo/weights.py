@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from xeo import weight_formats
 from xeo.errors import UnknownNameError, WeightsError
+from xeo.lazy import require
 from xeo.weight_formats import Reader, Tensors
 
 _READERS: dict[str, Reader] = {
@@ -286,8 +290,14 @@ def _cache() -> Path:
     return Path(pooch.os_cache("xeo"))
 
 
+def _searched() -> Iterator[Path]:
+    yield from _folders()
+    # After the folders, because it imports pooch.
+    yield _cache()
+
+
 def _present(file: WeightFile) -> Iterator[tuple[Path, Upstream]]:
-    for folder in (*_folders(), _cache()):
+    for folder in _searched():
         for copy in file.copies:
             if (folder / copy.filename).is_file():
                 yield folder / copy.filename, copy
@@ -302,28 +312,60 @@ def _locate(file: WeightFile) -> tuple[Path, Upstream]:
             return _download(file, copy, copy.url), copy
     raise WeightsError(
         f"expected the weights {file.name!r} as {file.copies[0].filename} in one of "
-        f"{[str(folder) for folder in (*_folders(), _cache())]}, got none, and they cannot be "
+        f"{[str(folder) for folder in _searched()]}, got none, and they cannot be "
         f"downloaded as such. {_cure(file, file.source)}"
     )
 
 
 def _download(file: WeightFile, copy: Upstream, url: str) -> Path:
     import pooch
-    from tqdm import tqdm
 
-    with tqdm(total=copy.size, desc=copy.filename, unit="B", unit_scale=True) as bar:
-        get_it = pooch.HTTPDownloader(progressbar=bar)
-        try:
+    try:
+        with _quiet(pooch.get_logger()):
             # Writes beside the target, checks the hash, then renames: never a partial file.
             path = pooch.retrieve(
-                url, f"sha256:{copy.sha256}", copy.filename, _cache(), downloader=get_it
+                url, f"sha256:{copy.sha256}", copy.filename, _cache(), downloader=_Fetch(copy)
             )
-        except (OSError, ValueError) as err:
-            raise WeightsError(
-                f"expected to download the weights {file.name!r} ({copy.size} bytes, SHA-256 "
-                f"{copy.sha256}) from {url}, got {type(err).__name__}: {err}. {_cure(file, url)}"
-            ) from err
+    except (OSError, ValueError) as err:
+        raise WeightsError(
+            f"expected to download the weights {file.name!r} ({copy.size} bytes, SHA-256 "
+            f"{copy.sha256}) from {url}, got {type(err).__name__}: {err}. {_cure(file, url)}"
+        ) from err
     return Path(path)
+
+
+@dataclass(frozen=True)
+class _Fetch:
+    """A downloader for pooch that closes its connection, and stops at the pinned size."""
+
+    copy: Upstream
+
+    def __call__(self, url: str, output: str, pooch: Any, /) -> None:
+        from tqdm import tqdm
+
+        requests = require("requests", purpose="download weights")
+        name, size = self.copy.filename, self.copy.size
+        with (
+            requests.get(url, stream=True, timeout=30) as response,
+            open(output, "wb") as target,
+            tqdm(total=size, desc=name, unit="B", unit_scale=True) as bar,
+        ):
+            response.raise_for_status()
+            for block in response.iter_content(1 << 16):
+                bar.update(target.write(block))
+                if bar.n > size:
+                    raise ValueError(f"more than {size} bytes")
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    level = logger.level
+    # Its lines about the download would tear the progress bar apart.
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _cure(file: WeightFile, address: str) -> str:
