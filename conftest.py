@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent
+# Programs, not modules with doctests.
+collect_ignore_glob = ["docs/*.py", "scripts/*", "benchmarks/*"]
 ASKED = {
     "gpu": "needs a CUDA device; ask with --gpu",
     "network": "needs the internet; ask with --network",
