@@ -24,7 +24,10 @@ def threads() -> int:
     thread count (torch, onnxruntime) asks here instead of taking the whole machine.
     """
     share = _THREADS.get()
-    return cores() if share is None else share
+    wanted = cores() if share is None else share
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    # Dask's nanny and job schedulers set it to say what a process owns.
+    return min(wanted, int(limit)) if limit.isdecimal() and int(limit) > 0 else wanted
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -63,9 +64,12 @@ class ModelSpec:
         that is a multiple of ``stride`` (convolutional and per-pixel models).
     halo : int
         Context pixels on each side whose output is dropped. The engine rounds it up to
-        ``stride``.
+        ``stride`` and ``align``.
     stride : int
         Input pixels per output pixel.
+    align : int
+        Windows start at, and measure, multiples of so many pixels (a network that halves and
+        doubles again needs 2); at least ``stride``.
     overlap : int
         Pixels by which the kept squares of neighbouring windows overlap; they are blended
         with a cosine weight. Only with ``window``.
@@ -99,6 +103,7 @@ class ModelSpec:
     window: int | None = None
     halo: int = 0
     stride: int = 1
+    align: int = 1
     overlap: int = 0
     channels: int = 0
     channels_per_band: int = 0
@@ -129,6 +134,8 @@ class ModelSpec:
                 self._refuse(f"{word} must be 0 or more, got {getattr(self, word)}")
         if self.stride < 1:
             self._refuse(f"stride must be 1 pixel or more, got {self.stride}")
+        if self.align < 1:
+            self._refuse(f"align must be 1 pixel or more, got {self.align}")
         if self.channels + self.channels_per_band < 1:
             self._refuse("channels or channels_per_band must be 1 or more")
         unknown = set(self.needs) - set(CONTEXT)
@@ -141,15 +148,15 @@ class ModelSpec:
             if self.overlap:
                 self._refuse("overlap blends fixed windows: give window, or leave overlap at 0")
             return
-        if self.window < 1 or self.window % self.stride:
+        if self.window < 1 or self.window % self.unit:
             self._refuse(
-                f"window must be a positive multiple of stride {self.stride}, got {self.window}"
+                f"window must be a positive multiple of {self.unit} pixels, got {self.window}"
             )
         if self.kept <= 0:
             self._refuse(f"window {self.window} has no pixel left inside a halo of {self.halo}")
-        if self.overlap % self.stride or 2 * self.overlap > self.kept:
+        if self.overlap % self.unit or 2 * self.overlap > self.kept:
             self._refuse(
-                f"overlap must be a multiple of stride {self.stride} and at most half of the "
+                f"overlap must be a multiple of {self.unit} and at most half of the "
                 f"{self.kept} kept pixels, got {self.overlap}"
             )
 
@@ -157,9 +164,14 @@ class ModelSpec:
         raise ModelError(f"the spec of model {self.name!r} is not consistent: {why}")
 
     @property
+    def unit(self) -> int:
+        """Pixels that every window's origin and size are a multiple of."""
+        return math.lcm(self.stride, self.align)
+
+    @property
     def margin(self) -> int:
-        """The halo in pixels, rounded up to a multiple of the stride."""
-        return -(-self.halo // self.stride) * self.stride
+        """The halo in pixels, rounded up to a multiple of ``unit``."""
+        return -(-self.halo // self.unit) * self.unit
 
     @property
     def kept(self) -> int:
@@ -168,8 +180,8 @@ class ModelSpec:
 
     @property
     def step(self) -> int:
-        """Distance from one window's kept square to the next, in pixels; stride if any size."""
-        return self.stride if self.window is None else self.kept - self.overlap
+        """Distance from one window's kept square to the next, in pixels; ``unit`` if any size."""
+        return self.unit if self.window is None else self.kept - self.overlap
 
     @property
     def takes_batch(self) -> bool:
@@ -192,7 +204,8 @@ class Batch(Mapping[str, Any]):
         modality (a modality without place has y = x = 1). A modality that is absent is
         not in the mapping.
     time : mapping of str to array
-        Modality to datetime64 dates, ``(time,)``.
+        Modality to datetime64 dates, ``(time,)``; for the first modality of a model with
+        ``time="each"``, ``(sample, 1)``, since each sample is a date.
     mask : mapping of str to array
         Modality to booleans of the shape of its values, True where bad.
     latlon : array, shape (sample, 2, y, x), optional

@@ -1,1 +1,9 @@
-"""See the module names."""
+"""The verbs: one file each, plain functions on xarray objects."""
+
+from xeo.ops.classify import classify
+from xeo.ops.embed import dequantize, embed
+from xeo.ops.models import list_models
+from xeo.ops.open import open_cube
+from xeo.ops.write import write
+
+__all__ = ["classify", "dequantize", "embed", "list_models", "open_cube", "write"]

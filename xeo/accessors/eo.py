@@ -1,0 +1,55 @@
+"""``.eo`` on DataArray, Dataset and DataTree: the verbs, bound."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from xeo import ops
+from xeo.accessors.bind import bind
+
+
+class _Accessor:
+    """Holds the object, and nothing else."""
+
+    def __init__(self, obj: xr.DataArray | xr.Dataset | xr.DataTree) -> None:
+        self._obj = obj
+
+
+@xr.register_dataarray_accessor("eo")
+class DataArrayAccessor(_Accessor):
+    """Earth-observation verbs of a DataArray."""
+
+    embed = bind(xr.DataArray, ops.embed)
+    classify = bind(xr.DataArray, ops.classify)
+    dequantize = bind(xr.DataArray, ops.dequantize)
+    write = bind(xr.DataArray, ops.write)
+
+    @property
+    def plot(self) -> "PlotAccessor":
+        """Pictures."""
+        from xeo.accessors.plot import PlotAccessor
+
+        return PlotAccessor(self._obj)
+
+
+@xr.register_dataset_accessor("eo")
+class DatasetAccessor(_Accessor):
+    """Earth-observation verbs of a Dataset."""
+
+    embed = bind(xr.Dataset, ops.embed)
+    classify = bind(xr.Dataset, ops.classify)
+
+    @property
+    def plot(self) -> "PlotAccessor":
+        """Pictures."""
+        from xeo.accessors.plot import PlotAccessor
+
+        return PlotAccessor(self._obj)
+
+
+@xr.register_datatree_accessor("eo")
+class DataTreeAccessor(_Accessor):
+    """Earth-observation verbs of a DataTree: one node for each modality."""
+
+    embed = bind(xr.DataTree, ops.embed)
+    classify = bind(xr.DataTree, ops.classify)

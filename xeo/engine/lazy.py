@@ -1,0 +1,254 @@
+"""A job as a Dask array: one task a block, and nothing else."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import pickle
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from xeo import options
+from xeo.engine.job import Job
+from xeo.engine.source import Feed, Part, is_dask
+
+#: Dask name to job, so that a writer can run the plan itself rather than the graph.
+_JOBS: WeakValueDictionary[str, Job] = WeakValueDictionary()
+
+
+def build(job: Job, *, name: str, dtype: Any) -> Any:
+    """Return the output of a job as a Dask array of one task a block.
+
+    Parameters
+    ----------
+    job : Job
+        What makes a block.
+    name : str
+        Deterministic name of the array: equal work, equal names.
+    dtype : dtype
+        Of the output.
+
+    Returns
+    -------
+    dask.array.Array
+        Shape and chunks of the plan. Sources that are stores are read by the tasks; chunks
+        of other Dask arrays become dependencies of the tasks that need them.
+    """
+    fed = any(is_dask(p.array) for m in job.modalities for p in m.source.inputs)
+    array = _fed(job, name, dtype) if fed else _reading(job, name, dtype)
+    _JOBS[array.name] = job
+    return array
+
+
+def token(job: Job, *words: object) -> str:
+    """Return a name for the work: equal work, equal names, in every process."""
+    from dask.base import tokenize
+
+    read = [
+        (p.token or tokenize(_content(p.array)), p.roles, p.bands, m.name, m.absent)
+        for m in job.modalities
+        for p in m.source.inputs
+    ]
+    settings = [
+        (m.source.time, m.source.y, m.source.x, m.source.scale, m.source.offset,
+         m.source.nodata, m.source.convert, m.dates, m.y, m.x)
+        for m in job.modalities
+    ]  # fmt: skip
+    return str(tokenize(read, settings, repr(job.plan), pickle.dumps(job.model), words))
+
+
+def _content(array: Any) -> Any:
+    """Return what identifies an array: of a variable on disk its store, not its values."""
+    return array._data if hasattr(array, "dims") else array
+
+
+def job_of(array: Any) -> Job | None:
+    """Return the job behind a lazy array, if it is one and reads its stores itself."""
+    job = _JOBS.get(getattr(array, "name", ""))
+    if job is None or any(is_dask(p.array) for m in job.modalities for p in m.source.inputs):
+        return None
+    return job
+
+
+def _flipped(job: Job) -> tuple[tuple[int, ...], ...]:
+    """Chunks of the output in its own orientation."""
+    *lead, y, x = job.plan.chunks
+    return (*lead, y[::-1] if job.flip[0] else y, x[::-1] if job.flip[1] else x)
+
+
+def _reading(job: Job, name: str, dtype: Any) -> Any:
+    import dask.array as da
+
+    chunks = _flipped(job)
+    return da.map_blocks(
+        _Task(job),
+        chunks=chunks,
+        dtype=dtype,
+        meta=np.empty((0,) * len(chunks), dtype),
+        name=name,
+    )
+
+
+class _Task:
+    """Runs one block, on its share of the machine. Called by Dask with ``block_id``."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def __call__(self, block_id: tuple[int, ...]) -> Any:
+        with options.thread_share(_share(self.job.plan.blocks)):
+            return self.job(_index(self.job, block_id))
+
+
+class _FedTask:
+    """Runs one block from chunks that Dask hands over."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def __call__(self, block_id: tuple[int, ...], fed: list[list[Any]]) -> Any:
+        index = _index(self.job, block_id)
+        chunks = iter(fed)
+        sources = {}
+        for number, (modality, region) in enumerate(
+            zip(self.job.modalities, self.job.regions(index), strict=True)
+        ):
+            source = modality.source
+            at = source.time[region[0]], source.y[region[1]], source.x[region[2]]
+            arrays = [
+                _assemble(part, next(chunks), at) if is_dask_like(part) else part.array
+                for part in source.inputs
+            ]
+            sources[number] = source.with_arrays(arrays)
+        with options.thread_share(_share(self.job.plan.blocks)):
+            return self.job(index, sources)
+
+
+class Placeholder:
+    """Stands in a task for a Dask array: its chunks, not its graph."""
+
+    def __init__(self, chunks: tuple[tuple[int, ...], ...]) -> None:
+        self.chunks = chunks
+
+    def __dask_tokenize__(self) -> tuple[tuple[int, ...], ...]:
+        return self.chunks
+
+
+def is_dask_like(part: Part) -> bool:
+    """Whether a part of a task waits for chunks."""
+    return isinstance(part.array, Placeholder)
+
+
+def _fed(job: Job, name: str, dtype: Any) -> Any:
+    import dask.array as da
+    from dask._task_spec import List, Task, TaskRef
+    from dask.highlevelgraph import HighLevelGraph
+
+    arrays = [p.array for m in job.modalities for p in m.source.inputs if is_dask(p.array)]
+    task = _FedTask(_without_graphs(job))
+    chunks = _flipped(job)
+    graph = {}
+    for block_id in itertools.product(*(range(len(c)) for c in chunks)):
+        wanted = [
+            List(*(TaskRef((array.name, *key)) for key in _keys(array, region)))
+            for array, region in _needs(job, _index(job, block_id))
+        ]
+        key = (name, *block_id)
+        graph[key] = Task(key, task, block_id, List(*wanted))
+    layered = HighLevelGraph.from_collections(name, graph, dependencies=arrays)
+    return da.Array(layered, name, chunks, dtype=dtype)
+
+
+def _without_graphs(job: Job) -> Job:
+    from dataclasses import replace
+
+    modalities = []
+    for modality in job.modalities:
+        arrays = [
+            Placeholder(p.array.chunks) if is_dask(p.array) else p.array
+            for p in modality.source.inputs
+        ]
+        modalities.append(replace(modality, source=modality.source.with_arrays(arrays)))
+    return replace(job, modalities=tuple(modalities))
+
+
+def _needs(job: Job, index: tuple[int, int, int]) -> Iterator[tuple[Any, tuple[slice, ...]]]:
+    for modality, region in zip(job.modalities, job.regions(index), strict=True):
+        source = modality.source
+        at = source.time[region[0]], source.y[region[1]], source.x[region[2]]
+        for part in source.inputs:
+            if is_dask(part.array):
+                yield part.array, part.region(*at)
+
+
+def _spans(chunks: tuple[tuple[int, ...], ...], region: tuple[slice, ...]) -> list[range]:
+    """Return, for each axis, the chunks that a region meets."""
+    found = []
+    for sizes, part in zip(chunks, region, strict=True):
+        ends = np.cumsum(sizes)
+        low = int(np.searchsorted(ends, part.start, side="right"))
+        high = int(np.searchsorted(ends, part.stop - 1, side="right"))
+        found.append(range(low, high + 1))
+    return found
+
+
+def _keys(array: Any, region: tuple[slice, ...]) -> Iterator[tuple[int, ...]]:
+    return itertools.product(*_spans(array.chunks, region))
+
+
+def _assemble(part: Part, blocks: list[Any], at: tuple[Any, Any, Any]) -> Feed:
+    """Put the chunks that were handed over together again."""
+    chunks = part.array.chunks
+    spans = _spans(chunks, part.region(*at))
+    start = tuple(sum(c[: s.start]) for c, s in zip(chunks, spans, strict=True))
+    for axis in reversed(range(len(spans))):
+        count = len(spans[axis])
+        blocks = [
+            blocks[i] if count == 1 else np.concatenate(blocks[i : i + count], axis=axis)
+            for i in range(0, len(blocks), count)
+        ]
+    return Feed(blocks[0], start)
+
+
+def _index(job: Job, block_id: tuple[int, ...]) -> tuple[int, int, int]:
+    time = block_id[0] if job.plan.keeps_time else 0
+    return time, block_id[-2], block_id[-1]
+
+
+def _share(blocks: int) -> int:
+    """Threads for one task: all of them alone, one each among many."""
+    if threading.current_thread() is threading.main_thread():
+        return options.cores()
+    return max(1, options.cores() // max(1, min(blocks, options.cores())))
+
+
+def store(array: Any, target: Any, *, workers: int | None, progress: Callable[[int], None]) -> None:
+    """Compute a Dask array into a Zarr array of the same chunks, block by block.
+
+    Parameters
+    ----------
+    array : dask.array.Array
+        Any lazy array.
+    target : zarr.Array
+        Chunked alike, so that no two blocks share a chunk.
+    workers : int, optional
+        Threads; None leaves it to Dask's own settings, a distributed client included.
+    progress : callable
+        Called with the number of values of each block that was written.
+    """
+    import dask.array as da
+    from dask.callbacks import Callback
+
+    class Report(Callback):  # type: ignore[misc]
+        def _posttask(self, key: Any, *_: Any) -> None:
+            if isinstance(key, tuple) and str(key[0]).startswith("store-map"):
+                sizes = (c[i] for c, i in zip(array.chunks, key[1:], strict=True))
+                progress(math.prod(sizes))
+
+    settings = {} if workers is None else {"num_workers": workers}
+    with Report():
+        da.store(array, target, lock=False, compute=True, **settings)

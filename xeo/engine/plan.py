@@ -1,0 +1,357 @@
+"""What an op decided before it runs: the blocks, described in constant size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from xeo.kernels.windows import count_windows, covering, inside
+from xeo.spec import ModelSpec
+
+#: Bytes that one block may hold: stored numbers in, and vectors out.
+BLOCK_BYTES = 128 * 2**20
+#: Bytes that the working memory of one model call may take.
+CALL_BYTES = 256 * 2**20
+#: Longest side of a block, in input pixels; longer ones only cost memory.
+LONGEST = 1024
+#: A block that keeps dates apart is not cut shorter than this for the sake of more dates.
+SHORTEST = 256
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of the output, cut into equal blocks of cells.
+
+    Parameters
+    ----------
+    size : int
+        Input positions (pixels or dates).
+    stride : int
+        Input positions per cell.
+    step : int
+        Cells per block; the last block may have fewer.
+    chunk : int
+        Input positions per chunk of the store.
+    """
+
+    size: int
+    stride: int
+    step: int
+    chunk: int
+
+    @property
+    def cells(self) -> int:
+        """Cells of the output."""
+        return -(-self.size // self.stride)
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        return -(-self.cells // self.step)
+
+    def bounds(self, block: int) -> tuple[int, int]:
+        """Return the first cell of a block and the one after its last."""
+        return block * self.step, min((block + 1) * self.step, self.cells)
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Cells of each block, in order."""
+        full, rest = divmod(self.cells, self.step)
+        return (self.step,) * full + ((rest,) if rest else ())
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window within a block's region, along one axis.
+
+    Parameters
+    ----------
+    start, size : int
+        In pixels from the region's first.
+    skip : int
+        Cells of its output to drop in front: the halo.
+    first, cells : int
+        The first cell it keeps, counted from the block's first (it may be negative, where
+        blended windows reach over), and how many.
+    """
+
+    start: int
+    size: int
+    skip: int
+    first: int
+    cells: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The work of a verb: which blocks, which windows, how much memory.
+
+    ``print(plan)`` explains it. Blocks are computed from their index, so a plan of a million
+    chunks is as small as a plan of one.
+    """
+
+    spec: ModelSpec
+    time: Axis
+    y: Axis
+    x: Axis
+    bands: int
+    stored: int
+    channels: int
+    dtype: str
+    batch: int
+    overlap: int
+    keeps_time: bool
+    outputs: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the output, ``([time,] [channel,] y, x)``."""
+        return tuple(sum(sizes) for sizes in self.chunks)
+
+    @property
+    def chunks(self) -> tuple[tuple[int, ...], ...]:
+        """Chunks of the output, ``([time,] [channel,] y, x)``."""
+        time = (self.time.chunks,) if self.keeps_time else ()
+        channel = ((self.outputs,),) if self.outputs else ()
+        return (*time, *channel, self.y.chunks, self.x.chunks)
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are: the tasks of the graph."""
+        return (self.time.blocks if self.keeps_time else 1) * self.y.blocks * self.x.blocks
+
+    def index(self, number: int) -> tuple[int, int, int]:
+        """Return the place ``(time, y, x)`` of a block from its running number."""
+        rest, x = divmod(number, self.x.blocks)
+        time, y = divmod(rest, self.y.blocks)
+        return time, y, x
+
+    def dates(self, block: int) -> tuple[int, int]:
+        """Return the range of dates that a block reads."""
+        return self.time.bounds(block) if self.spec.time == "each" else (0, self.time.size)
+
+    def region(self, axis: Axis, block: int) -> tuple[np.ndarray[Any, Any], list[Window]]:
+        """Return the pixels that a block reads along one axis, and its windows there.
+
+        Returns
+        -------
+        positions : array of int
+            Canonical pixel positions, those beyond the cube already folded inside.
+        windows : list of Window
+        """
+        spec = self.spec
+        first, last = axis.bounds(block)
+        if spec.window is None:
+            begin, end, windows = self._whole(axis, first, last)
+        else:
+            begin, end, windows = self._fixed(axis, first, last)
+        return inside(np.arange(begin, end), axis.size, spec.padding), windows
+
+    def _whole(self, axis: Axis, first: int, last: int) -> tuple[int, int, list[Window]]:
+        """One window of any size; the cube's own border gets no halo, as in one whole call."""
+        unit, margin, stride = self.spec.unit, self.spec.margin, axis.stride
+        padded = -(-axis.size // unit) * unit
+        begin = max(0, first * stride - margin)
+        end = min(padded, -(-last * stride // unit) * unit + margin)
+        window = Window(0, end - begin, first - begin // stride, 0, last - first)
+        return begin, end, [window]
+
+    def _fixed(self, axis: Axis, first: int, last: int) -> tuple[int, int, list[Window]]:
+        spec, stride = self.spec, axis.stride
+        assert spec.window is not None
+        step = spec.kept - self.overlap
+        count = count_windows(axis.size, step, spec.kept)
+        low, high = covering(first * stride, last * stride, step, spec.kept, count)
+        begin = low * step - spec.margin
+        windows = [
+            Window(
+                (k - low) * step,
+                spec.window,
+                spec.margin // stride,
+                k * step // stride - first,
+                spec.kept // stride,
+            )
+            for k in range(low, high)
+        ]
+        return begin, begin + windows[-1].start + spec.window, windows
+
+    @property
+    def passes(self) -> float:
+        """How often each stored value is decoded: 1 when every chunk is read once."""
+        space = [_passes(axis, self._reach(axis)) for axis in (self.y, self.x)]
+        times = _passes(self.time, self._dates_read()) if self.spec.time == "each" else 1.0
+        return times * space[0] * space[1]
+
+    def _reach(self, axis: Axis) -> Iterator[tuple[int, int]]:
+        for block in range(axis.blocks):
+            positions, _ = self.region(axis, block)
+            yield int(positions.min()), int(positions.max()) + 1
+
+    def _dates_read(self) -> Iterator[tuple[int, int]]:
+        return (self.time.bounds(block) for block in range(self.time.blocks))
+
+    @property
+    def windows(self) -> int:
+        """How many windows the model sees, dates counted."""
+        count = math.prod(
+            sum(len(self.region(axis, block)[1]) for block in range(axis.blocks))
+            for axis in (self.y, self.x)
+        )
+        return count * (self.time.size if self.spec.time == "each" else 1)
+
+    @property
+    def block_bytes(self) -> int:
+        """Rough peak memory of one running block: read, model and result."""
+        rows, columns = (len(self.region(a, 0)[0]) for a in (self.y, self.x))
+        first, last = self.dates(0)
+        read = (last - first) * self.bands * rows * columns * (self.stored + 1)
+        dates = self.time.step if self.keeps_time else 1
+        made = dates * self.channels * self.y.step * self.x.step * 4
+        return read + made + min(self._call_bytes(rows, columns), 8 * CALL_BYTES)
+
+    def _call_bytes(self, rows: int, columns: int) -> int:
+        window = self.spec.window
+        pixels = rows * columns if window is None else window**2
+        return self.batch * pixels * (self.spec.activation_bytes + 8 * self.bands)
+
+    def __str__(self) -> str:
+        spec = self.spec
+        window = "any size" if spec.window is None else f"{spec.window} x {spec.window} px"
+        first, last = self.dates(0)
+        lines = [
+            f"{spec.name}: {' x '.join(map(str, self.shape))} {self.dtype}, "
+            f"{_size(math.prod(self.shape) * np.dtype(self.dtype).itemsize)}",
+            f"  model    window {window}, halo {spec.margin} px, stride {spec.stride} px, "
+            f"overlap {self.overlap} px, dates {spec.time}",
+            f"  blocks   {self.blocks} of {self.y.step * self.y.stride} x "
+            f"{self.x.step * self.x.stride} px and {last - first} date(s): one task each",
+            f"  windows  {self.windows}, {self.batch} a call",
+            f"  reads    every stored value {self.passes:.2f} times "
+            f"(chunks of {self.time.chunk} x {self.y.chunk} x {self.x.chunk})",
+            f"  memory   about {_size(self.block_bytes)} for each block at work",
+        ]
+        return "\n".join(lines)
+
+
+def make_plan(
+    spec: ModelSpec,
+    *,
+    sizes: tuple[int, int, int],
+    chunks: tuple[int, int, int],
+    bands: int,
+    stored: int,
+    dtype: str,
+    channels: int,
+    outputs: int,
+    keeps_time: bool,
+    batch: int | None = None,
+    overlap: int = 0,
+    side: int | None = None,
+) -> Plan:
+    """Decide on blocks and batches.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Of the model.
+    sizes, chunks : tuple of int
+        Dates, rows and columns of the cube, and of its chunks in the store.
+    bands, stored : int
+        Bands read, and bytes of one stored number.
+    dtype, outputs, keeps_time :
+        Of the output; ``outputs`` 0 for one without an axis of channels.
+    channels : int
+        Length of the model's vectors.
+    batch : int, optional
+        Windows per model call; None fits them into `CALL_BYTES`.
+    overlap : int
+        Pixels shared by neighbouring windows.
+    side : int, optional
+        Wanted side of a block in input pixels; None decides by bytes and store chunks.
+    """
+    made = channels * 4 / spec.stride**2
+    dates = _dates_per_block(spec, sizes, chunks, bands * stored, made)
+    kept = spec.kept - overlap if spec.window is not None else spec.unit
+    if side is None:
+        per_pixel = dates * bands * (stored + 1) + made * (dates if keeps_time else 1)
+        side = int(math.sqrt(BLOCK_BYTES / per_pixel))
+        if spec.window is None:
+            side = min(side, int(math.sqrt(CALL_BYTES / (spec.activation_bytes + 8 * bands))))
+        side = min(side, LONGEST)
+        y, x = (_side(side, kept, sizes[i], chunks[i]) for i in (1, 2))
+    else:
+        y = x = max(kept, -(-side // kept) * kept)
+    time_stride = 1 if keeps_time else sizes[0]
+    plan = Plan(
+        spec=spec,
+        time=Axis(sizes[0], time_stride, dates if keeps_time else 1, chunks[0]),
+        y=Axis(sizes[1], spec.stride, max(1, y // spec.stride), chunks[1]),
+        x=Axis(sizes[2], spec.stride, max(1, x // spec.stride), chunks[2]),
+        bands=bands,
+        stored=stored,
+        channels=channels,
+        dtype=dtype,
+        batch=batch or 1,
+        overlap=overlap,
+        keeps_time=keeps_time,
+        outputs=outputs,
+    )
+    return plan if batch else _with_batch(plan)
+
+
+def _with_batch(plan: Plan) -> Plan:
+    rows, columns = (len(plan.region(axis, 0)[0]) for axis in (plan.y, plan.x))
+    if plan.spec.time != "each" and plan.spec.window is None:
+        return plan
+    return replace(plan, batch=int(np.clip(CALL_BYTES // plan._call_bytes(rows, columns), 1, 64)))
+
+
+def _dates_per_block(
+    spec: ModelSpec,
+    sizes: tuple[int, int, int],
+    chunks: tuple[int, int, int],
+    read: float,
+    made: float,
+) -> int:
+    """Return how many dates share a block: whole store chunks, several if they are small."""
+    if spec.time != "each":
+        return sizes[0]
+    side = min(SHORTEST, max(sizes[1:]))
+    fitting = max(1, int(BLOCK_BYTES / (side**2 * (read + made))))
+    chunk = min(chunks[0], sizes[0])
+    if fitting < chunk:
+        return fitting
+    # A cube of small pictures fills a block with several chunks of dates.
+    area = min(sizes[1], LONGEST) * min(sizes[2], LONGEST)
+    several = int(BLOCK_BYTES / 4 / (area * (read + made))) // chunk
+    return min(sizes[0], chunk * max(1, several))
+
+
+def _side(target: int, unit: int, size: int, chunk: int) -> int:
+    """Return the largest side up to the target that suits windows and, if it can, chunks."""
+    if size <= target:
+        return -(-size // unit) * unit
+    both = math.lcm(unit, chunk)
+    if both <= target:
+        return target // both * both
+    return max(unit, target // unit * unit)
+
+
+def _passes(axis: Axis, reads: Iterator[tuple[int, int]]) -> float:
+    chunk, total = axis.chunk, 0
+    for first, last in reads:
+        low, high = first // chunk * chunk, -(-last // chunk) * chunk
+        total += min(high, axis.size) - low
+    return total / axis.size
+
+
+def _size(count: float) -> str:
+    for word in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {word}"
+        count /= 1000
+    return f"{count:.3g} TB"

@@ -1,0 +1,96 @@
+"""Open whatever holds a cube."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from xeo.errors import StoreError
+
+_NETCDF = (".nc", ".nc4", ".cdf", ".h5", ".hdf5")
+_GEOTIFF = (".tif", ".tiff", ".gtiff", ".vrt", ".jp2")
+
+
+def open_cube(path: str | os.PathLike[str], **options: Any) -> xr.Dataset | xr.DataTree:
+    """Open a cube lazily: Zarr (folder, zip, URL; v2 or v3), NetCDF or GeoTIFF.
+
+    Parameters
+    ----------
+    path : str or path
+        Local path, or any URL that fsspec knows, ``"s3://bucket/cube.zarr"``.
+    **options :
+        Passed to fsspec for a URL, ``anon=True``.
+
+    Returns
+    -------
+    Dataset or DataTree
+        Chunked as stored; a tree where a Zarr store has groups inside.
+
+    Raises
+    ------
+    StoreError
+        If there is nothing at the path, or it cannot be read as what its name says.
+
+    Examples
+    --------
+    >>> xeo.open_cube("cube.zarr")  # doctest: +SKIP
+    """
+    text = os.fspath(path)
+    remote = "://" in text
+    if not remote and not Path(text).exists():
+        raise StoreError(f"expected a cube at {text!r}, found nothing. Try: an absolute path")
+    name = text.rstrip("/").lower()
+    try:
+        if name.endswith(_GEOTIFF):
+            return _geotiff(text)
+        if name.endswith(_NETCDF):
+            return _netcdf(text, remote, options)
+        return _zarr(text, remote, options)
+    except StoreError:
+        raise
+    except Exception as err:
+        # Each reader has errors of its own: KeyError, OSError, struct.error, BadZipFile.
+        raise StoreError(
+            f"expected a Zarr store, NetCDF or GeoTIFF file at {text!r}, but reading it failed: "
+            f"{type(err).__name__}: {err}"
+        ) from err
+
+
+def _geotiff(text: str) -> xr.Dataset:
+    import rioxarray
+
+    opened = rioxarray.open_rasterio(text, chunks={})
+    if isinstance(opened, list):
+        raise StoreError(f"expected one grid in {text!r}, got {len(opened)} subdatasets")
+    return opened if isinstance(opened, xr.Dataset) else opened.to_dataset(name="image")
+
+
+def _netcdf(text: str, remote: bool, options: dict[str, Any]) -> xr.Dataset:
+    if not remote:
+        return xr.open_dataset(text, engine="h5netcdf", chunks={})
+    import fsspec
+
+    return xr.open_dataset(fsspec.open(text, **options).open(), engine="h5netcdf", chunks={})
+
+
+def _zarr(text: str, remote: bool, options: dict[str, Any]) -> xr.Dataset | xr.DataTree:
+    import zarr
+
+    store: Any = text
+    if text.lower().endswith(".zip"):
+        if remote:
+            options = {"fo": text, **options}
+            store = zarr.storage.FsspecStore.from_url("zip://", storage_options=options)
+        else:
+            store = zarr.storage.ZipStore(text, mode="r")
+        options = {}
+    keywords: dict[str, Any] = {"storage_options": options} if options else {}
+    group = zarr.open_group(store, mode="r", **keywords)
+    if any(True for _ in group.groups()):
+        tree = xr.open_datatree(store, engine="zarr", chunks={}, **keywords)
+        return tree
+    opened: xr.Dataset = xr.open_zarr(store, chunks={}, **keywords)
+    return opened
