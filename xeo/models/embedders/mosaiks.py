@@ -208,7 +208,7 @@ class Mosaiks:
 def _gaussian(seed: int, count: int, bands: int, side: int) -> NDArray[np.float32]:
     # RandomState is frozen: the newer generators may change their stream between releases.
     drawn = np.random.RandomState(seed).standard_normal((count, bands, side, side))
-    filters = (drawn / np.sqrt(bands * side * side)).astype(np.float32)
+    filters: NDArray[np.float32] = (drawn / np.sqrt(bands * side * side)).astype(np.float32)
     filters.flags.writeable = False
     return filters
 

@@ -1,0 +1,111 @@
+"""A ``torch.export`` file as a model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from xeo.errors import ModelError, WeightsError
+from xeo.lazy import require
+from xeo.models.adapters.calling import in_pieces, one_array, run_module
+from xeo.models.adapters.files import PinnedFile
+from xeo.models.adapters.torchscript import pinned_zip
+from xeo.models.torch_runtime import module_for
+from xeo.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """A ``torch.export`` file and what it says of itself; made by `from_exported`."""
+
+    spec: ModelSpec
+    file: PinnedFile
+
+    def __call__(self, x: Any, /) -> Any:
+        """Return what the program makes of an array ``(sample, band, y, x)``."""
+        return run_module(self.spec, self._module_on, x)
+
+    def _module_on(self, device: torch.device) -> torch.nn.Module:
+        return module_for(self, lambda: self._load(device), device)
+
+    def _load(self, device: torch.device) -> Any:
+        export = require("torch.export", purpose="run an exported program")
+        path = self.file.checked()
+        try:
+            program = export.load(path)
+        except Exception as err:  # a zip of something else makes the loader raise anything
+            raise WeightsError(
+                f"expected a program saved by torch.export in {path}, got {type(err).__name__}: "
+                f"{str(err)[:300]}"
+            ) from err
+        if device.type != "cpu":
+            passes = require("torch.export.passes", purpose="move an exported program")
+            program = passes.move_to_device_pass(program, str(device))
+        return _Program(program)
+
+
+class _Program:
+    """An exported program in the place of a module, which refuses ``eval`` and ``to``."""
+
+    def __init__(self, program: Any) -> None:
+        inputs = program.graph_signature.user_inputs
+        if len(inputs) != 1:
+            raise ModelError(f"expected a program of one input, got the inputs {list(inputs)}")
+        nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+        samples = nodes[inputs[0]].meta["val"].shape[0]
+        self._samples = samples if type(samples) is int else None
+        self._module = program.module()
+
+    def __call__(self, x: torch.Tensor) -> Any:
+        return in_pieces(self._module, x, self._samples)
+
+    def eval(self) -> _Program:
+        return self
+
+    def requires_grad_(self, requires_grad: bool) -> _Program:
+        self._module.requires_grad_(requires_grad)
+        return self
+
+    def to(self, device: torch.device) -> _Program:
+        return self
+
+    def parameters(self) -> Iterator[torch.Tensor]:
+        return iter(self._module.parameters())
+
+    def buffers(self) -> Iterator[torch.Tensor]:
+        return iter(self._module.buffers())
+
+
+def from_exported(path: str | os.PathLike[str], spec: ModelSpec) -> ExportedModel:
+    """Make a model of a ``torch.export`` file.
+
+    Parameters
+    ----------
+    path : path
+        A ``.pt2`` file written by ``torch.export.save``, in a place that all workers see.
+        Its code runs: use files that you trust. The model pins the file's SHA-256.
+    spec : ModelSpec
+        What the model says of itself: one image, no context. Export the module in evaluation
+        mode; if sizes were not exported as dynamic, give them as ``window``.
+
+    Returns
+    -------
+    ExportedModel
+        Called with ``(sample, band, y, x)``, in any number of samples: a program that was
+        exported for a fixed number is called as often as it takes.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such file, or it is cut off; at the first call in a process, if it has
+        changed or is no exported program.
+    ModelError
+        If ``spec`` asks for a `Batch`; at the call, if the program takes more than one input
+        or its output is not what the spec says.
+    """
+    return ExportedModel(one_array(spec, "an exported program"), pinned_zip(path))
