@@ -142,7 +142,7 @@ def test_a_known_file_with_another_hash_is_refused_not_skipped(
 def test_the_hash_is_checked_before_a_byte_is_parsed(
     toy: WeightFile, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(data: bytes, what: str) -> weights.Tensors:
+    def never(data: bytes, what: str) -> weight_formats.Tensors:
         raise AssertionError("parsed")
 
     monkeypatch.setitem(weights._READERS, ".safetensors", never)
