@@ -223,7 +223,7 @@ def test_bfloat16_is_widened_to_the_same_values() -> None:
     data = len(header).to_bytes(8, "little") + header + bytes.fromhex("803f00c0487f")
     out = weight_formats.safetensors(data, "a file")["a"]
     # 0x7f48 is exponent 254, mantissa 0x48: (1 + 72/128) 2^127.
-    np.testing.assert_array_equal(out, np.float32([[1.0, -2.0, 1.5625 * 2.0**127]]))
+    np.testing.assert_array_equal(out, [[1.0, -2.0, 1.5625 * 2.0**127]])
     assert out.dtype == np.float32
 
 
@@ -236,7 +236,7 @@ def test_a_state_dict_of_torch_is_read(key: str | None, suffix: str, tmp_path: P
     out = weights.load(tmp_path / f"m{suffix}")
     assert sorted(out) == ["a", "b"]
     np.testing.assert_array_equal(out["a"], [0, 1, 2])
-    np.testing.assert_array_equal(out["b"], np.float32([1.5]))
+    np.testing.assert_array_equal(out["b"], [1.5])
     out["a"][:] = 0
 
 
