@@ -63,7 +63,7 @@ def _sensor(name: str, title: str, rows: list[dict[str, Any]]) -> list[str]:
     lines = [
         *_heading(str(title), "-"),
         f"Name ``{name}``, family ``{first['family']}``, nodata {_cell(first['nodata'])}.",
-        str(first["note"]),
+        str(first["note"]).replace("*", r"\*"),
         "",
         *_table(head, body),
     ]

@@ -13,6 +13,9 @@ sys.path.insert(0, str(HERE))
 
 from _generate import write_pages  # noqa: E402
 
+from xeo.accessors.eo import DataArrayAccessor, DatasetAccessor  # noqa: E402
+from xeo.accessors.plot import PlotAccessor  # noqa: E402
+
 project = "xeo"
 author = "The xeo developers"
 copyright = "2026, The xeo developers"
@@ -26,7 +29,7 @@ extensions = [
     "myst_nb",
     "sphinx_autosummary_accessors",
 ]
-source_suffix = {".rst": "restructuredtext", ".md": "markdown", ".ipynb": "myst-nb"}
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 templates_path = ["_templates", sphinx_autosummary_accessors.templates_path]
 exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
 default_role = "autolink"
@@ -54,3 +57,7 @@ html_theme_options = {
 }
 
 write_pages(HERE)
+
+# Autosummary follows classes; in the code a property puts off what pictures need.
+for accessor in (DataArrayAccessor, DatasetAccessor):
+    accessor.plot = PlotAccessor
