@@ -151,7 +151,8 @@ def from_torch(
         )
     recipe, tensors = take_apart(module)
     model = TorchModule(spec, recipe, write_tensors(tensors, place))
-    _LIVE[model] = _Live(tensors, _versions(tensors))
+    # The first module stays: what is built already shares its memory, and knows its writes.
+    _LIVE.setdefault(model, _Live(tensors, _versions(tensors)))
     return model
 
 
