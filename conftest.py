@@ -8,6 +8,7 @@ from __future__ import annotations
 import doctest
 import os
 import re
+import sys
 from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -112,3 +113,11 @@ def _names_of_doctests(request: pytest.FixtureRequest) -> None:
 
         names: dict[str, Any] = request.getfixturevalue("doctest_namespace")
         names.update(np=np, xr=xr, xeo=xeo)
+
+
+@pytest.fixture(autouse=True)
+def _close_pictures() -> Iterator[None]:
+    """Close what a test drew: more than twenty open figures are a warning."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

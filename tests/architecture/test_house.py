@@ -81,10 +81,12 @@ def test_every_test_file_mirrors_a_module():
 
 
 def _mirrored(path: Path) -> bool:
-    """Whether ``tests/a/test_b.py`` or ``tests/a/test_b_more.py`` has an ``xeo/a/b``."""
+    """Whether ``tests/a/test_b.py`` or ``tests/a/test_b_more.py`` has an ``xeo/a/b``, or is of a."""
     folder = ROOT / "xeo" / path.parent.relative_to(ROOT / "tests")
     words = path.stem.removeprefix("test_").split("_")
     stems = ["_".join(words[:n]) for n in range(len(words), 0, -1)]
+    if words == [path.parent.name]:
+        return folder.is_dir()
     near = any((folder / f"{stem}.py").exists() or (folder / stem).is_dir() for stem in stems)
     return near or path.name == "test_conftest.py"
 
