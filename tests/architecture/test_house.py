@@ -81,7 +81,7 @@ def test_every_test_file_mirrors_a_module():
 
 
 def _mirrored(path: Path) -> bool:
-    """Whether ``tests/a/test_b.py`` or ``tests/a/test_b_more.py`` has an ``xeo/a/b``, or is of a."""
+    """Whether ``tests/a/test_b[_more].py`` has an ``xeo/a/b``, or is about all of ``xeo/a``."""
     folder = ROOT / "xeo" / path.parent.relative_to(ROOT / "tests")
     words = path.stem.removeprefix("test_").split("_")
     stems = ["_".join(words[:n]) for n in range(len(words), 0, -1)]
