@@ -15,7 +15,7 @@ S2 = ["B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"]
 
 @pytest.fixture(scope="module")
 def cube():
-    return simulate_cube(dates=16, size=(64, 80), seed=3)
+    return simulate_cube(dates=16, size=(64, 80), seed=3, truth=True)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_classes_follow_the_truth(cube):
 
 @pytest.mark.parametrize("cover", [0.0, 0.2, 0.5, 1.0])
 def test_cloud_cover_is_met(cover):
-    cube = simulate_cube(dates=24, size=32, cloud_cover=cover, truth=False)
+    cube = simulate_cube(dates=24, size=32, cloud_cover=cover)
     assert float(cube.cloud_mask.mean()) == pytest.approx(cover, abs=0.05)
     if cover == 0:
         assert not bool(cube.shadow_mask.any())
@@ -111,7 +111,9 @@ def test_shadows_lie_away_from_the_sun():
 
 
 def test_seasons():
-    cube = simulate_cube(dates=["2023-01-15", "2023-05-25", "2023-08-10"], size=200, cloud_cover=0)
+    cube = simulate_cube(
+        dates=["2023-01-15", "2023-05-25", "2023-08-10"], size=200, cloud_cover=0, truth=True
+    )
     red, nir = cube.clear_B04.astype(float), cube.clear_B08.astype(float)
     ndvi = (nir - red) / (nir + red)
     code = dict(
@@ -124,12 +126,14 @@ def test_seasons():
     assert maize.argmax() == 2
     assert np.all(water < 0)
     assert wheat[1] > maize[1] + 0.3
-    south = simulate_cube(dates=["2023-01-15"], size=200, cloud_cover=0, crs="EPSG:32731")
+    south = simulate_cube(
+        dates=["2023-01-15"], size=200, cloud_cover=0, truth=True, crs="EPSG:32731"
+    )
     assert float(south.clear_B08.mean()) > float(cube.clear_B08[0].mean())
 
 
 def test_reflectance_has_nan_for_missing():
-    options = {"dates": 12, "size": 32, "seed": 2, "truth": False}
+    options = {"dates": 12, "size": 32, "seed": 2}
     dn, ref = simulate_cube(**options), simulate_cube(**options, units="reflectance")
     assert ref.B04.dtype == np.float32
     assert ref.B04.attrs["units"] == "1"

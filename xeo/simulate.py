@@ -57,7 +57,7 @@ def simulate_cube(
     cloud_cover: float = 0.4,
     crs: str = "EPSG:32631",
     units: Literal["dn", "reflectance"] = "dn",
-    truth: bool = True,
+    truth: bool = False,
 ) -> xr.Dataset | xr.DataTree:
     """Imagine a cube of farmland over a year, with clouds, shadows and the truth.
 
@@ -85,7 +85,8 @@ def simulate_cube(
     units : {"dn", "reflectance"}
         Sentinel-2 as uint16, reflectance times 10000 with 0 for missing, or as float32 with NaN.
     truth : bool
-        Add what no satellite sees: the bands without clouds, ``clear_B02`` and so on.
+        Add what no satellite sees: the bands without clouds, ``clear_B02`` and so on. Not by
+        default, as a model that takes all bands would take these too.
 
     Returns
     -------
@@ -93,7 +94,7 @@ def simulate_cube(
         A Dataset for one sensor, else a tree with one node for each. The Sentinel-2 node has the
         dims ``(time, y, x)`` and
 
-        * ``B02`` .. ``B12``: ten bands; ``clear_B02`` ..: the same without clouds or gaps;
+        * ``B02`` .. ``B12``: ten bands; with ``truth`` ``clear_B02`` .. without clouds or gaps;
         * ``SCL``: classes as Sen2Cor's, but without its errors;
         * ``cloud_mask``, ``shadow_mask``: True where the opacity is above 0.1, and where a cloud
           dims the sun by more than 0.2;
