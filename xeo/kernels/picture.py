@@ -11,8 +11,8 @@ Floats = npt.NDArray[np.floating]
 def stretch(x: Floats, percentiles: tuple[float, float]) -> Floats:
     """Spread each channel between two percentiles over 0 to 1, alike for all dates.
 
-    The percentiles are those of the median date: a cloudy date among clear ones would else
-    leave the land black.
+    The ends are the lower quartile, over dates, of each date's percentiles: cloudy dates among
+    clear ones would else leave the land black.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def stretch(x: Floats, percentiles: tuple[float, float]) -> Floats:
             if fine.any()
         ]
         if ends:
-            low, high = np.median(ends, axis=0)
+            low, high = np.quantile(ends, 0.25, axis=0)
             spread = (flat[..., i][good] - low) / (high - low if high > low else 1.0)
             out[..., i][good] = np.clip(spread, 0, 1)
     return out.reshape(x.shape)

@@ -53,7 +53,8 @@ def rgb(
         Position of a date, or anything that ``obj.sel(time=...)`` takes; None for all. More
         than one date give one picture each.
     percentiles : (float, float)
-        What is drawn black and what is drawn full, per band; those of the median date for all.
+        What is drawn black and what is drawn full, per band. Dates share one stretch,
+        that of their clearer quarter.
     sensor : str, optional
         Name of the sensor, where labels and attributes do not tell.
     size : int
@@ -112,7 +113,8 @@ def embedding(
     date, size, col_wrap, ax :
         As for `rgb`.
     percentiles : (float, float)
-        What is drawn black and what is drawn full, per component; those of the median date for all.
+        What is drawn black and what is drawn full, per component. Dates share one
+        stretch, that of their darker quarter.
 
     Returns
     -------
