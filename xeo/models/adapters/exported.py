@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xeo.errors import ModelError, WeightsError
 from xeo.lazy import require
-from xeo.models.adapters.calling import in_pieces, one_array, run_module
+from xeo.models.adapters.calling import one_array, run_module
 from xeo.models.adapters.files import PinnedFile
-from xeo.models.adapters.torchscript import pinned_zip
+from xeo.models.adapters.program import Program
 from xeo.models.torch_runtime import module_for
 from xeo.spec import ModelSpec
 
@@ -46,39 +45,17 @@ class ExportedModel:
         if device.type != "cpu":
             passes = require("torch.export.passes", purpose="move an exported program")
             program = passes.move_to_device_pass(program, str(device))
-        return _Program(program)
+        return Program(program.module(), _samples(program))
 
 
-class _Program:
-    """An exported program in the place of a module, which refuses ``eval`` and ``to``."""
-
-    def __init__(self, program: Any) -> None:
-        inputs = program.graph_signature.user_inputs
-        if len(inputs) != 1:
-            raise ModelError(f"expected a program of one input, got the inputs {list(inputs)}")
-        nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
-        samples = nodes[inputs[0]].meta["val"].shape[0]
-        self._samples = samples if type(samples) is int else None
-        self._module = program.module()
-
-    def __call__(self, x: torch.Tensor) -> Any:
-        return in_pieces(self._module, x, self._samples)
-
-    def eval(self) -> _Program:
-        return self
-
-    def requires_grad_(self, requires_grad: bool) -> _Program:
-        self._module.requires_grad_(requires_grad)
-        return self
-
-    def to(self, device: torch.device) -> _Program:
-        return self
-
-    def parameters(self) -> Iterator[torch.Tensor]:
-        return iter(self._module.parameters())
-
-    def buffers(self) -> Iterator[torch.Tensor]:
-        return iter(self._module.buffers())
+def _samples(program: Any) -> int | None:
+    """Return the number of samples that a program of one input was exported for, if fixed."""
+    inputs = program.graph_signature.user_inputs
+    if len(inputs) != 1:
+        raise ModelError(f"expected a program of one input, got the inputs {list(inputs)}")
+    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    samples = nodes[inputs[0]].meta["val"].shape[0]
+    return samples if type(samples) is int else None
 
 
 def from_exported(path: str | os.PathLike[str], spec: ModelSpec) -> ExportedModel:
@@ -108,4 +85,4 @@ def from_exported(path: str | os.PathLike[str], spec: ModelSpec) -> ExportedMode
         If ``spec`` asks for a `Batch`; at the call, if the program takes more than one input
         or its output is not what the spec says.
     """
-    return ExportedModel(one_array(spec, "an exported program"), pinned_zip(path))
+    return ExportedModel(one_array(spec, "an exported program"), PinnedFile.of_torch(path))

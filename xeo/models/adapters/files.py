@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,23 @@ class PinnedFile:
             raise WeightsError(f"expected a file of a model in {full}, got none")
         return cls(str(full), sha256(full), _companion(full))
 
+    @classmethod
+    def of_torch(cls, path: str | os.PathLike[str]) -> PinnedFile:
+        """Pin a file that torch saved: a zip, with its table at the end.
+
+        Raises
+        ------
+        WeightsError
+            If there is no such file, or it is no whole zip.
+        """
+        file = cls.of(path)
+        if not _is_whole_zip(file.path):
+            raise WeightsError(
+                f"expected a whole file saved by torch in {file.path}, got one of "
+                f"{os.path.getsize(file.path)} bytes that is no zip or is cut off"
+            )
+        return file
+
     def checked(self) -> str:
         """Return the path, if the file is still the pinned one.
 
@@ -67,6 +85,15 @@ class PinnedFile:
                     "it changed after the model was made. Try: make the model anew"
                 )
         return self.path
+
+
+def _is_whole_zip(path: str) -> bool:
+    try:
+        with zipfile.ZipFile(path) as saved:
+            # A cut file may end in the table of a zip within it, which starts further on.
+            return min((item.header_offset for item in saved.infolist()), default=1) == 0
+    except zipfile.BadZipFile:
+        return False
 
 
 def _companion(path: Path) -> str:

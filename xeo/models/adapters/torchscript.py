@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,12 @@ from xeo.errors import WeightsError
 from xeo.lazy import require
 from xeo.models.adapters.calling import one_array, run_module
 from xeo.models.adapters.files import PinnedFile
+from xeo.models.adapters.program import Program
 from xeo.models.torch_runtime import module_for
 from xeo.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from torch import device
     from torch.nn import Module
 
 
@@ -28,21 +29,24 @@ class TorchScriptModel:
 
     def __call__(self, x: Any, /) -> Any:
         """Return what the script makes of an array ``(sample, band, y, x)``."""
-        return run_module(self.spec, lambda device: module_for(self, self._load, device), x)
+        return run_module(self.spec, self._module_on, x)
 
-    def _load(self) -> Module:
+    def _module_on(self, where: device) -> Module:
+        return module_for(self, lambda: self._load(where), where)
+
+    def _load(self, where: device) -> Any:
         torch = require("torch", purpose="run a TorchScript file")
         path = self.file.checked()
         with warnings.catch_warnings():
             # Torch advises against writing such files; here someone has one to read.
             warnings.simplefilter("ignore", DeprecationWarning)
             try:
-                module: Module = torch.jit.load(path, map_location="cpu")
+                module = torch.jit.load(path, map_location=where)
             except RuntimeError as err:
                 raise WeightsError(
                     f"expected a TorchScript file in {path}, got {str(err)[:300]}"
                 ) from err
-        return module
+        return Program(module.eval())
 
 
 def from_torchscript(path: str | os.PathLike[str], spec: ModelSpec) -> TorchScriptModel:
@@ -69,21 +73,4 @@ def from_torchscript(path: str | os.PathLike[str], spec: ModelSpec) -> TorchScri
     ModelError
         If ``spec`` asks for a `Batch`; at the call, if the output is not what it says.
     """
-    return TorchScriptModel(one_array(spec, "a TorchScript file"), pinned_zip(path))
-
-
-def pinned_zip(path: str | os.PathLike[str]) -> PinnedFile:
-    """Pin a file that torch saved, which is a zip with its table at the end.
-
-    Raises
-    ------
-    WeightsError
-        If there is no such file, or it is no whole zip.
-    """
-    file = PinnedFile.of(path)
-    if not zipfile.is_zipfile(file.path):
-        raise WeightsError(
-            f"expected a whole file saved by torch in {file.path}, got one of "
-            f"{os.path.getsize(file.path)} bytes that is no zip or is cut off"
-        )
-    return file
+    return TorchScriptModel(one_array(spec, "a TorchScript file"), PinnedFile.of_torch(path))
