@@ -21,46 +21,18 @@ from xeo.bands import Band, Sensor, canonical, identify, pick
 from xeo.bands import sensor as find_sensor
 from xeo.calibration import Calibration, Stored, Told, explain, settle
 from xeo.engine.grid import Place
-from xeo.engine.source import Part, Source, origin
+from xeo.engine.source import Part, Source, is_dask, origin
 from xeo.errors import BandError, DateError, DimensionError, GridError, UnitsError
 from xeo.kernels.units import conversion
+from xeo.layers import Grid, Layer, all_labels, find_layers, find_roles, sensor_hint
 from xeo.spec import Input
 
-Grid = xr.DataArray | xr.Dataset
-
-_NAMES = {
-    "time": ("time", "t", "date", "dates", "datetime", "valid_time", "acquisition_date"),
-    "y": ("y", "lat", "latitude", "northing", "rows", "row", "nav_lat"),
-    "x": ("x", "lon", "longitude", "long", "easting", "columns", "column", "col", "nav_lon"),
-    "band": ("band", "bands", "channel", "channels", "spectral", "wavelength", "feature", "c"),
-}
-_CF = {
-    "time": (("axis", "T"), ("standard_name", "time")),
-    "y": (("axis", "Y"), ("standard_name", "latitude"),
-          ("standard_name", "projection_y_coordinate")),
-    "x": (("axis", "X"), ("standard_name", "longitude"),
-          ("standard_name", "projection_x_coordinate")),
-}  # fmt: skip
 _BASELINES = (
     "s2:processing_baseline",
     "processing:baseline",
     "processing_baseline",
     "s2_processing_baseline",
 )
-_HINTS = ("platform", "constellation", "mission", "instrument", "instruments", "sensor", "product",
-          "product_type", "productType", "collection", "collections", "title", "long_name",
-          "processing:level", "processing_level", "id")  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """One band: a label, and the variable (and index) where it is stored."""
-
-    label: str
-    variable: xr.Variable
-    name: str
-    roles: tuple[str, ...]
-    index: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,11 +84,11 @@ class Cube:
                 f"expected a DataArray or Dataset, got {type(obj).__name__}. For a DataTree name "
                 "its node: tree['sentinel2'].to_dataset()"
             )
-        roles = _roles(obj)
-        layers = _layers(obj, roles)
+        roles = find_roles(obj)
+        layers = find_layers(obj, roles)
         labels = [layer.label for layer in layers]
-        hint = " ".join([name, _hint(obj)])
-        sensors = (find_sensor(sensor),) if sensor else identify(_all_labels(obj, labels), hint)
+        hint = " ".join([name, sensor_hint(obj)])
+        sensors = (find_sensor(sensor),) if sensor else identify(all_labels(obj, labels), hint)
         cube = cls(obj, layers, roles, sensors)
         for role, size in zip(("time", "y", "x"), cube.sizes, strict=True):
             if size == 0:
@@ -210,7 +182,7 @@ class Cube:
         self.check_dates()
         name = self.roles["time"]
         times = self.obj.coords[name]
-        positions = xr.DataArray(np.arange(times.size), coords={name: times}, dims=name)
+        positions = xr.DataArray(np.arange(times.size), coords={name: times}, dims=[name])
         try:
             picked = np.atleast_1d(positions.sel({name: dates}).values)
         except KeyError as err:
@@ -324,7 +296,7 @@ class Cube:
             Why the units are what they are, for provenance.
         """
         places = (
-            list(range(len(self.layers)))
+            self._bands()
             if request.bands is None
             else self.find(request.bands, request.optional_bands)
         )
@@ -336,7 +308,9 @@ class Cube:
                 f"has {self.labels}. Try: rename its bands, or say sensor='...'"
             )
         layers = [self.layers[given if place is None else place] for place in places]
-        settled = [self._calibrate(layer, request, told) for layer in layers]
+        settled = [
+            self._calibrate(layer, request.units_of(i), told) for i, layer in enumerate(layers)
+        ]
         source = Source(
             parts=_parts(layers),
             time=self._axis("time"),
@@ -354,20 +328,34 @@ class Cube:
         )
         return source, absent, sorted({c.reason for c, _ in settled} - {""})
 
-    def _calibrate(self, layer: Layer, request: Input, told: Told) -> tuple[Calibration, str]:
+    def _bands(self) -> list[int | None]:
+        """Return all bands; of a Dataset of a known sensor those that the sensor has.
+
+        Beside its bands such a data set may hold elevation, angles or results.
+        """
+        every: list[int | None] = list(range(len(self.layers)))
+        if isinstance(self.obj, xr.DataArray) or len({v.name for v in self.layers}) == 1:
+            return every
+        known = [i for i, layer in enumerate(self.layers) if self._known(layer)]
+        return list(known) or every
+
+    def _known(self, layer: Layer) -> bool:
+        return any(canonical(layer.label, sensor) for sensor in self.sensors)
+
+    def _calibrate(self, layer: Layer, wanted: str | None, told: Told) -> tuple[Calibration, str]:
         stored = self.stored(layer)
         if stored.dtype.kind not in "iufb":
             raise UnitsError(f"expected real numbers in {layer.label!r}, got {stored.dtype}")
         found = settle(stored, told)
-        if request.units is None:
+        if wanted is None:
             return found, ""
         if found.units is None:
-            raise explain(stored, request.units)
-        way = conversion(found.units, request.units)
+            raise explain(stored, wanted)
+        way = conversion(found.units, wanted)
         if way is None:
             raise UnitsError(
-                f"expected {request.units} in {layer.label!r}, got {found.units} "
-                f"({found.reason}). Try: convert it, or say units='{request.units}' if the "
+                f"expected {wanted} in {layer.label!r}, got {found.units} "
+                f"({found.reason}). Try: convert it, or say units='{wanted}' if the "
                 "attribute is wrong"
             )
         factor, shift, function = way
@@ -494,103 +482,6 @@ class Cube:
         return found["time"], found["y"], found["x"]
 
 
-def _roles(obj: Grid) -> dict[str, Hashable]:
-    roles: dict[str, Hashable] = {}
-    for role, names in _NAMES.items():
-        dims = [d for d in obj.dims if d not in roles.values()]
-        by_name = [d for name in names for d in dims if str(d).lower() == name]
-        marks = _CF.get(role, ())
-        by_cf = [
-            d
-            for d in dims
-            if d in obj.coords and any(obj.coords[d].attrs.get(key) == word for key, word in marks)
-        ]
-        by_type = [
-            d
-            for d in dims
-            if role == "time" and d in obj.coords and obj.coords[d].dtype.kind == "M"
-        ]
-        for found in (by_cf, by_name, by_type):
-            if found:
-                roles[role] = found[0]
-                break
-    return roles
-
-
-def _layers(obj: Grid, roles: Mapping[str, Hashable]) -> tuple[Layer, ...]:
-    names = {dim: role for role, dim in roles.items()}
-    if isinstance(obj, xr.DataArray):
-        unknown = [d for d in obj.dims if d not in names]
-        if unknown:
-            raise DimensionError(
-                f"expected dimensions time, band, y and x (or their common names), got {obj.dims}: "
-                f"cannot tell what {unknown} are. Try: obj.isel({unknown[0]}=0) or obj.rename(...)"
-            )
-        return _split(obj.variable, str(obj.name or ""), obj, names)
-    layers: list[Layer] = []
-    spatial = [v for v in obj.data_vars.values() if {roles.get("y"), roles.get("x")} <= set(v.dims)]
-    candidates = spatial or [v for v in obj.data_vars.values() if roles.get("time") in v.dims]
-    for variable in candidates:
-        if set(variable.dims) <= set(names) and not _is_quality(variable):
-            layers.extend(_split(variable.variable, str(variable.name), variable, names))
-    if not layers:
-        raise BandError(
-            f"expected variables with dimensions time, band, y, x that hold bands, got "
-            f"{list(obj.data_vars)} with dimensions {dict(obj.sizes)}"
-        )
-    return tuple(layers)
-
-
-def _split(
-    variable: xr.Variable, name: str, obj: xr.DataArray, names: Mapping[Hashable, str]
-) -> tuple[Layer, ...]:
-    """Return one layer for each band of a variable."""
-    roles = tuple(names[dim] for dim in variable.dims)
-    if "band" not in roles:
-        return (Layer(_label(obj, name), variable, name, roles, 0),)
-    axis = roles.index("band")
-    dim = variable.dims[axis]
-    labels = [str(v) for v in obj.coords[dim].values] if dim in obj.coords else None
-    long = obj.attrs.get("long_name")
-    if labels is None or all(label.isdecimal() for label in labels):
-        # rioxarray numbers bands and keeps their descriptions in long_name.
-        if isinstance(long, (tuple, list)) and len(long) == variable.shape[axis]:
-            labels = [str(one) for one in long]
-        elif dim in obj.coords and "common_name" in obj.coords:
-            labels = [str(v) for v in np.ravel(obj.coords["common_name"].values)]
-    labels = labels or [str(i + 1) for i in range(variable.shape[axis])]
-    return tuple(Layer(label, variable, name, roles, i) for i, label in enumerate(labels))
-
-
-def _label(obj: xr.DataArray, name: str) -> str:
-    """Return the label of a lone band: a scalar coordinate if it was selected, else the name."""
-    for dim in _NAMES["band"]:
-        if dim in obj.coords and obj.coords[dim].ndim == 0:
-            return str(obj.coords[dim].values)
-    return name
-
-
-def _is_quality(variable: xr.DataArray) -> bool:
-    """Classes, flags and masks are not bands."""
-    marked = {"flag_values", "flag_meanings", "flag_masks"} & set(variable.attrs)
-    return bool(marked) or variable.dtype.kind not in "iuf" or variable.ndim < 1
-
-
-def _all_labels(obj: Grid, labels: list[str]) -> list[str]:
-    """Quality layers such as SCL tell products apart, though they are no bands."""
-    if isinstance(obj, xr.Dataset):
-        return [*labels, *(str(name) for name in obj.data_vars if str(name) not in labels)]
-    return labels
-
-
-def _hint(obj: Grid) -> str:
-    words = [str(obj.attrs[name]) for name in _HINTS if name in obj.attrs]
-    for name in ("platform", "constellation", "instruments", "collection"):
-        if name in obj.coords and obj.coords[name].dtype.kind in "UO":
-            words.extend(sorted({str(v) for v in np.ravel(obj.coords[name].values)[:20]}))
-    return " ".join([*words, str(getattr(obj, "name", "") or "")])
-
-
 def _parts(layers: Sequence[Layer]) -> tuple[Part, ...]:
     """Join neighbouring bands of one variable, so that their chunks are decoded once."""
     parts: list[Part] = []
@@ -600,7 +491,7 @@ def _parts(layers: Sequence[Layer]) -> tuple[Part, ...]:
             parts[-1] = replace(parts[-1], bands=(*parts[-1].bands, layer.index))
         else:
             array = _array(layer.variable)
-            token = getattr(array, "name", "") if hasattr(array, "__dask_graph__") else ""
+            token = array.name if is_dask(array) else ""
             made = Part(origin(array), layer.roles, (layer.index,), layer.name, str(token))
             parts.append(made)
         last = layer.variable
@@ -614,9 +505,8 @@ def _array(variable: xr.Variable) -> Any:
 
 def _chunks(array: Any) -> tuple[int, ...]:
     """Return the chunk shape of a Dask array, a store or a variable that reads one."""
-    sizes = getattr(array, "chunks", None)
-    if hasattr(array, "__dask_graph__"):
-        return tuple(max(one) for one in sizes)
+    if is_dask(array):
+        return tuple(max(one) for one in array.chunks)
     encoding = getattr(array, "encoding", {})
     found = encoding.get("preferred_chunks") or {}
     if found and hasattr(array, "dims"):

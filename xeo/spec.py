@@ -31,9 +31,10 @@ class Input:
         ``"weather"``, ``"terrain"``), or ``"image"`` for any.
     bands : tuple of str, optional
         Canonical band names in the model's order; None takes all bands as they come.
-    units : str, optional
+    units : str or tuple of str, optional
         What the values must be in: ``"reflectance"`` (0 to 1), ``"dn"`` (reflectance x 10000),
-        ``"db"``, ``"power"``, ``"kelvin"``, ...; None takes them as decoded.
+        ``"db"``, ``"power"``, ``"kelvin"``, ..., one for all bands or one each; None takes
+        them as decoded.
     optional : bool
         Whether the model runs without this modality.
     optional_bands : tuple of str
@@ -42,9 +43,21 @@ class Input:
 
     modality: str = "image"
     bands: tuple[str, ...] | None = None
-    units: Units | None = None
+    units: Units | tuple[Units, ...] | None = None
     optional: bool = False
     optional_bands: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        each = isinstance(self.units, tuple)
+        if each and (self.bands is None or len(self.units or ()) != len(self.bands)):
+            raise ModelError(
+                f"expected one of units for each band of {self.modality!r}, got {self.units} for "
+                f"{self.bands}"
+            )
+
+    def units_of(self, position: int) -> str | None:
+        """Return the units that one band, by its position, must be in."""
+        return self.units[position] if isinstance(self.units, tuple) else self.units
 
 
 @dataclass(frozen=True)

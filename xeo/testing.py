@@ -95,7 +95,8 @@ def _values(
 ) -> NDArray[np.float32]:
     count = bands if item.bands is None else len(item.bands)
     side = 1 if item.modality == "weather" else size
-    low, high = _RANGES[item.units]
+    ranges = np.array([_RANGES[item.units_of(i) if item.bands else None] for i in range(count)])
+    low, high = ranges.T[:, None, None, :, None, None]
     return rng.uniform(low, high, (*lead, count, side, side)).astype(np.float32)
 
 

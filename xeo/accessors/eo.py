@@ -6,6 +6,7 @@ import xarray as xr
 
 from xeo import ops
 from xeo.accessors.bind import bind
+from xeo.accessors.plot import PlotAccessor
 
 
 class _Accessor:
@@ -25,10 +26,8 @@ class DataArrayAccessor(_Accessor):
     write = bind(xr.DataArray, ops.write)
 
     @property
-    def plot(self) -> "PlotAccessor":
+    def plot(self) -> PlotAccessor:
         """Pictures."""
-        from xeo.accessors.plot import PlotAccessor
-
         return PlotAccessor(self._obj)
 
 
@@ -40,10 +39,8 @@ class DatasetAccessor(_Accessor):
     classify = bind(xr.Dataset, ops.classify)
 
     @property
-    def plot(self) -> "PlotAccessor":
+    def plot(self) -> PlotAccessor:
         """Pictures."""
-        from xeo.accessors.plot import PlotAccessor
-
         return PlotAccessor(self._obj)
 
 

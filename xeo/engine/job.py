@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from xeo.kernels.windows import blend_weight
 from xeo.spec import Batch
 
 Array = NDArray[Any]
+#: A date (None for all), a window along y and one along x.
+Sample = tuple[int | None, Window, Window]
 
 
 @dataclass(frozen=True)
@@ -196,8 +198,9 @@ class _Work:
                 for column in columns
                 if not self._empty(bad, date, row, column)
             ]
-            for start in range(0, len(samples), self.plan.batch):
-                self._run(samples[start : start + self.plan.batch])
+            for alike in _by_size(samples):
+                for start in range(0, len(alike), self.plan.batch):
+                    self._run(alike[start : start + self.plan.batch])
         self._blend(rows, columns)
         self._blank(bad, rows[0], columns[0])
         return self.out if self.plan.keeps_time else self.out[0]
@@ -218,7 +221,7 @@ class _Work:
         ]
         return bool(part.all())
 
-    def _run(self, samples: list[tuple[int | None, Window, Window]]) -> None:
+    def _run(self, samples: list[Sample]) -> None:
         device = self.job.device
         if self.spec.takes_batch:
             made = self._call_batch(samples)
@@ -230,7 +233,7 @@ class _Work:
         for sample, vectors in zip(samples, made, strict=True):
             self._keep(vectors, *sample)
 
-    def _call_batch(self, samples: list[tuple[int | None, Window, Window]]) -> Array:
+    def _call_batch(self, samples: list[Sample]) -> Array:
         arrays, masks, times, waves, gsd = {}, {}, {}, {}, {}
         for number, modality in enumerate(self.job.modalities):
             cuts = [self._cut(number, *sample) for sample in samples]
@@ -247,9 +250,7 @@ class _Work:
             latlon = np.stack([self._latlon(row, column) for _, row, column in samples])
         return to_host(self.job.model(Batch(arrays, times, masks, latlon, waves, gsd)))
 
-    def _dates(
-        self, number: int, modality: Modality, samples: list[tuple[int | None, Window, Window]]
-    ) -> Array:
+    def _dates(self, number: int, modality: Modality, samples: list[Sample]) -> Array:
         assert modality.dates is not None
         if number or not self.each:
             return modality.dates
@@ -282,7 +283,7 @@ class _Work:
         values[bad] = self.spec.fill_value if self.spec.missing == "fill" else np.nan
         return values, bad
 
-    def _check(self, made: Array, samples: list[tuple[int | None, Window, Window]]) -> None:
+    def _check(self, made: Array, samples: list[Sample]) -> None:
         _, row, column = samples[0]
         stride = self.spec.stride
         dates = (self.out.shape[0],) if self.spec.time == "sequence" else ()
@@ -351,6 +352,14 @@ class _Work:
 
     def _lead(self, window: Window) -> int:
         return (window.skip - window.first) * self.spec.stride
+
+
+def _by_size(samples: list[Sample]) -> Iterable[list[Sample]]:
+    """Group windows of one shape: only those stack into a batch."""
+    groups: dict[tuple[int, int], list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault((sample[1].size, sample[2].size), []).append(sample)
+    return groups.values()
 
 
 def _place(index: Index | None, positions: Index) -> Index:

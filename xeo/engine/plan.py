@@ -92,6 +92,29 @@ class Plan:
 
     ``print(plan)`` explains it. Blocks are computed from their index, so a plan of a million
     chunks is as small as a plan of one.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Of the model.
+    time, y, x : Axis
+        Of the output.
+    bands, stored : int
+        Bands of the first modality, and bytes of one of its stored numbers.
+    channels : int
+        Length of the model's vectors.
+    dtype : str
+        Of the output.
+    batch : int
+        Windows per model call.
+    overlap : int
+        Pixels that neighbouring windows share and blend.
+    keeps_time : bool
+        Whether the output has dates.
+    outputs : int
+        Channels of the output; 0 for one without an axis of channels.
+    tile : int
+        Longest side that a model of any size sees at once, halo not counted.
     """
 
     spec: ModelSpec
@@ -106,6 +129,7 @@ class Plan:
     overlap: int
     keeps_time: bool
     outputs: int
+    tile: int
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -152,13 +176,23 @@ class Plan:
         return inside(np.arange(begin, end), axis.size, spec.padding), windows
 
     def _whole(self, axis: Axis, first: int, last: int) -> tuple[int, int, list[Window]]:
-        """One window of any size; the cube's own border gets no halo, as in one whole call."""
+        """Cut a block into tiles of any size; the cube's own border gets no halo."""
+        tiles = range(first, last, max(1, self.tile // axis.stride))
+        edges = [*tiles, last]
+        spans = [self._reads(axis, *edges[i : i + 2]) for i in range(len(tiles))]
+        begin, end = spans[0][0], spans[-1][1]
+        windows = [
+            Window(low - begin, high - low, cell - low // axis.stride, cell - first, after - cell)
+            for (low, high), cell, after in zip(spans, edges, edges[1:], strict=False)
+        ]
+        return begin, end, windows
+
+    def _reads(self, axis: Axis, first: int, last: int) -> tuple[int, int]:
+        """Return the pixels that a model of any size needs to see for a range of cells."""
         unit, margin, stride = self.spec.unit, self.spec.margin, axis.stride
         padded = -(-axis.size // unit) * unit
-        begin = max(0, first * stride - margin)
         end = min(padded, -(-last * stride // unit) * unit + margin)
-        window = Window(0, end - begin, first - begin // stride, 0, last - first)
-        return begin, end, [window]
+        return max(0, first * stride - margin), end
 
     def _fixed(self, axis: Axis, first: int, last: int) -> tuple[int, int, list[Window]]:
         spec, stride = self.spec, axis.stride
@@ -211,16 +245,17 @@ class Plan:
         read = (last - first) * self.bands * rows * columns * (self.stored + 1)
         dates = self.time.step if self.keeps_time else 1
         made = dates * self.channels * self.y.step * self.x.step * 4
-        return read + made + min(self._call_bytes(rows, columns), 8 * CALL_BYTES)
+        return read + made + self._call_bytes()
 
-    def _call_bytes(self, rows: int, columns: int) -> int:
-        window = self.spec.window
-        pixels = rows * columns if window is None else window**2
-        return self.batch * pixels * (self.spec.activation_bytes + 8 * self.bands)
+    def _call_bytes(self) -> int:
+        first = [self.region(axis, 0)[1][0].size for axis in (self.y, self.x)]
+        return self.batch * math.prod(first) * (self.spec.activation_bytes + 8 * self.bands)
 
     def __str__(self) -> str:
         spec = self.spec
-        window = "any size" if spec.window is None else f"{spec.window} x {spec.window} px"
+        window = (
+            f"up to {self.tile} px" if spec.window is None else f"{spec.window} x {spec.window} px"
+        )
         first, last = self.dates(0)
         lines = [
             f"{spec.name}: {' x '.join(map(str, self.shape))} {self.dtype}, "
@@ -276,15 +311,17 @@ def make_plan(
     made = channels * 4 / spec.stride**2
     dates = _dates_per_block(spec, sizes, chunks, bands * stored, made)
     kept = spec.kept - overlap if spec.window is not None else spec.unit
+    call = int(math.sqrt(CALL_BYTES / (spec.activation_bytes + 8 * bands)))
     if side is None:
         per_pixel = dates * bands * (stored + 1) + made * (dates if keeps_time else 1)
-        side = int(math.sqrt(BLOCK_BYTES / per_pixel))
-        if spec.window is None:
-            side = min(side, int(math.sqrt(CALL_BYTES / (spec.activation_bytes + 8 * bands))))
-        side = min(side, LONGEST)
+        side = min(int(math.sqrt(BLOCK_BYTES / per_pixel)), LONGEST)
         y, x = (_side(side, kept, sizes[i], chunks[i]) for i in (1, 2))
     else:
         y = x = max(kept, -(-side // kept) * kept)
+    longest = max(y, x)
+    # A tenth over the target is better than a call of half the size.
+    tiles = max(1, math.ceil(longest / (1.1 * call)))
+    tile = -(-longest // (tiles * kept)) * kept
     time_stride = 1 if keeps_time else sizes[0]
     plan = Plan(
         spec=spec,
@@ -299,15 +336,13 @@ def make_plan(
         overlap=overlap,
         keeps_time=keeps_time,
         outputs=outputs,
+        tile=tile,
     )
     return plan if batch else _with_batch(plan)
 
 
 def _with_batch(plan: Plan) -> Plan:
-    rows, columns = (len(plan.region(axis, 0)[0]) for axis in (plan.y, plan.x))
-    if plan.spec.time != "each" and plan.spec.window is None:
-        return plan
-    return replace(plan, batch=int(np.clip(CALL_BYTES // plan._call_bytes(rows, columns), 1, 64)))
+    return replace(plan, batch=int(np.clip(CALL_BYTES // plan._call_bytes(), 1, 64)))
 
 
 def _dates_per_block(
@@ -336,8 +371,9 @@ def _side(target: int, unit: int, size: int, chunk: int) -> int:
     if size <= target:
         return -(-size // unit) * unit
     both = math.lcm(unit, chunk)
-    if both <= target:
-        return target // both * both
+    # The target is a rule of thumb: a little over it beats reading chunks twice.
+    if both <= 1.25 * target:
+        return max(1, target // both) * both
     return max(unit, target // unit * unit)
 
 

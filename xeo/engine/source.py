@@ -171,7 +171,8 @@ def origin(array: Any) -> Any:
 
 def is_dask(array: Any) -> bool:
     """Whether an array is a Dask collection."""
-    return hasattr(array, "__dask_graph__")
+    # A lazy xarray variable has Dask's methods too, but no graph of its own.
+    return hasattr(array, "__dask_graph__") and hasattr(array, "dask")
 
 
 def _load(block: Any) -> Any:

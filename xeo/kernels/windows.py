@@ -28,7 +28,8 @@ def inside(positions: NDArray[np.int64], size: int, padding: str) -> NDArray[np.
         return np.clip(positions, 0, size - 1)
     period = 2 * (size - 1)
     folded = np.mod(positions, period)
-    return np.minimum(folded, period - folded)
+    mirrored: NDArray[np.int64] = np.minimum(folded, period - folded)
+    return mirrored
 
 
 def covering(first: int, last: int, step: int, kept: int, count: int) -> tuple[int, int]:

@@ -57,11 +57,12 @@ def inputs(optical: str) -> tuple[Input, ...]:
     """
     gaps = tuple(band for band in SENTINEL2 if band not in ("red", "nir"))
     weather = ("temperature_2m", "total_precipitation")
+    terrain = ("elevation", "slope")
     return (
         Input("sentinel2", SENTINEL2, "dn" if optical == "dn" else "reflectance", False, gaps),
         Input("sentinel1", ("vv", "vh"), "db", optional=True, optional_bands=("vv", "vh")),
-        Input("weather", weather, optional=True, optional_bands=weather),
-        Input("terrain", ("elevation", "slope"), optional=True, optional_bands=("slope",)),
+        Input("weather", weather, ("kelvin", "metre"), optional=True, optional_bands=weather),
+        Input("terrain", terrain, ("metre", "degree"), optional=True, optional_bands=("slope",)),
     )
 
 

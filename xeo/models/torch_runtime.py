@@ -30,13 +30,12 @@ def as_tensor(x: Any) -> torch.Tensor:
     Float arrays share memory where they can. Views with negative strides, big-endian and
     read-only arrays are copied, because DLPack aborts on the first and writes through the last.
     """
-    torch = require("torch", purpose="run this model")
-    if isinstance(x, torch.Tensor):
-        return x
+    library = require("torch", purpose="run this model")
     if isinstance(x, np.ndarray):
         native = np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("="))
-        return torch.from_numpy(native if native.flags.writeable else native.copy())
-    return torch.from_dlpack(x)
+        x = library.from_numpy(native if native.flags.writeable else native.copy())
+    tensor: torch.Tensor = x if isinstance(x, library.Tensor) else library.from_dlpack(x)
+    return tensor
 
 
 def like(out: torch.Tensor, x: Any) -> Any:

@@ -296,24 +296,22 @@ def _modality(
     if "time" in spec.needs and "time" in cube.roles:
         dates = cube.check_dates()
     waves = _wavelengths(cube, one) if "center_wavelength" in spec.needs else None
-    gsd = _gsd(cube) if "gsd" in spec.needs else None
+    gsd = _gsd(cube) if "gsd" in spec.needs and cube.has_place else None
     return Modality(one.modality, source, dates, waves, gsd, absent, y, x)
 
 
-def _wavelengths(cube: Cube, one: Input) -> NDArray[np.float64]:
+def _wavelengths(cube: Cube, one: Input) -> NDArray[np.float64] | None:
+    """Return micrometres, a band each; None for radar, weather and terrain, which have none."""
     places = range(len(cube.layers)) if one.bands is None else cube.find(one.bands)
-    found = []
-    for place in places:
-        assert place is not None
-        layer = cube.layers[place]
-        band, _ = cube.meaning(layer)
-        if band is None or band.center_wavelength is None:
-            raise BandError(
-                f"expected a known centre wavelength for every band, got none for {layer.label!r}. "
-                "Try: sensor='...'"
-            )
-        found.append(band.center_wavelength)
-    return np.array(found)
+    bands = [(place, cube.meaning(cube.layers[place or 0])[0]) for place in places]
+    unknown = [cube.layers[place or 0].label for place, band in bands if band is None]
+    if unknown:
+        raise BandError(
+            f"expected a known centre wavelength for every band, got none for {unknown}. "
+            "Try: sensor='...'"
+        )
+    found = [band.center_wavelength for _, band in bands if band is not None]
+    return np.array(found) if all(one is not None for one in found) else None
 
 
 def _gsd(cube: Cube) -> float:

@@ -90,7 +90,6 @@ def _zarr(text: str, remote: bool, options: dict[str, Any]) -> xr.Dataset | xr.D
     keywords: dict[str, Any] = {"storage_options": options} if options else {}
     group = zarr.open_group(store, mode="r", **keywords)
     if any(True for _ in group.groups()):
-        tree = xr.open_datatree(store, engine="zarr", chunks={}, **keywords)
-        return tree
+        return xr.open_datatree(store, engine="zarr", chunks={}, **keywords)
     opened: xr.Dataset = xr.open_zarr(store, chunks={}, **keywords)
     return opened
