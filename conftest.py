@@ -65,8 +65,10 @@ def _cannot_import(path: Path) -> bool:
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leave out test files that cannot be imported."""
-    if MISSING and collection_path.suffix == ".py" and _cannot_import(collection_path):
+    """Leave out test files, and folders by their conftest, that cannot be imported."""
+    path = collection_path
+    module = path / "conftest.py" if path.is_dir() else path
+    if MISSING and module.suffix == ".py" and module.exists() and _cannot_import(module):
         return True
     return None
 
@@ -75,7 +77,8 @@ def pytest_report_header() -> list[str]:
     """Say what is left out, and which real files there are."""
     lines = [f"{name}: {os.environ.get(name, 'default')}" for name in ("XEO_DATA", "XEO_WEIGHTS")]
     if MISSING:
-        out = sorted(p.name for p in (ROOT / "tests").rglob("test_*.py") if _cannot_import(p))
+        files = [*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "tests").rglob("*/conftest.py")]
+        out = sorted(str(p.relative_to(ROOT)) for p in files if _cannot_import(p))
         lines.append(f"not installed: {sorted(MISSING)}; left out: {out}")
     return lines
 
