@@ -40,6 +40,7 @@ def test_agrees_with_torch(side, stride, rows, columns, bias, seed):
     before = x.copy()
     made = rectified_features(x, filters, stride, bias)
     assert made.dtype == np.float32
+    assert made.min() >= 0
     np.testing.assert_allclose(made, reference(x, filters, stride, bias), rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(x, before)
 
@@ -56,7 +57,6 @@ def test_a_part_has_the_bits_of_the_whole(stride):
         ]
         made = rectified_features(part, filters, stride)[:, :, 1:-1, 1:-1]
         want = whole[:, :, top + 1 : top + height - 1, left + 1 : left + width - 1]
-        # A stride of one pixel needs a halo of one cell, and so does every other here.
         np.testing.assert_array_equal(made, want)
 
 
@@ -66,3 +66,11 @@ def test_shapes_must_fit():
         rectified_features(np.zeros((1, 4, 8, 8), "f4"), filters, 8)
     with pytest.raises(DimensionError, match=r"multiples of 8 pixels, got \(8, 12\)"):
         rectified_features(np.zeros((1, 3, 8, 12), "f4"), filters, 8)
+
+
+def test_many_bands_and_an_odd_number_of_filters():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, 200, 8, 16)).astype("f4")
+    filters = rng.normal(size=(11, 200, 5, 5)).astype("f4")
+    made = rectified_features(x, filters, 8)
+    np.testing.assert_allclose(made, reference(x, filters, 8, 0), rtol=1e-3, atol=1e-3)

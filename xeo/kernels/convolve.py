@@ -8,12 +8,15 @@ from typing import Any
 from xeo.errors import DimensionError
 from xeo.kernels.namespace import as_float, namespace_of
 
-# Pixels of one matrix product. 2048 of them by 128 filters are 1 MB: they stay in the second
-# cache until they are averaged, where the whole image's responses would go through memory.
+# Pixels whose responses are held at once. 2048 of them by 128 filters are 1 MB: they stay in
+# the second cache until they are averaged; the whole image's would go through memory.
 _PIXELS = 2048
-# Products have a multiple of so many columns: a BLAS rounds differently in its remainder
-# loops, and a pixel's features must not depend on the size of the chunk it came in.
+# Pixels of one matrix product. A BLAS rounds differently in its remainder loops, and a pixel's
+# features must not depend on the size of the chunk it came in.
 _COLUMNS = 64
+# Multiplications of one product, at most: OpenBLAS does so many on one thread. Tasks run side by
+# side already, and its threads, which spin while they wait, made this 50 times slower.
+_MULTIPLICATIONS = 200_000
 
 
 def rectified_features(x: Any, filters: Any, stride: int, bias: float = 0.0) -> Any:
@@ -47,19 +50,20 @@ def rectified_features(x: Any, filters: Any, stride: int, bias: float = 0.0) -> 
     x = as_float(x)
     filters = xp.asarray(filters, dtype=x.dtype)
     _check(x.shape, filters.shape, stride)
-    samples, _, ny, nx = x.shape
-    side, (height, width) = filters.shape[-1], _tile(stride, nx)
+    (samples, _, ny, nx), (count, *_, side) = x.shape, filters.shape
+    height, width = _tile(stride, nx)
+    groups = _groups(filters)
     x = _pad(x, (side - 1) // 2, side // 2, side // 2 + -nx % width)
-    out = xp.empty(
-        (samples, 2 * len(filters), ny // stride, -(-nx // width) * width // stride), x.dtype
-    )
+    columns = -(-nx // width) * width // stride
+    out = xp.empty((samples, 2, count, ny // stride, columns), x.dtype)
     for sample in range(samples):
-        for i in range(out.shape[2]):
+        for i in range(ny // stride):
             for left in range(0, nx, width):
                 strip = x[sample, :, i * stride :, left : left + width + side - 1]
                 cells = slice(left // stride, (left + width) // stride)
-                out[sample, :, i, cells] = _squares(strip, filters, stride, height, bias)
-    return out[..., : nx // stride]
+                made = _squares(strip, groups, side, stride, height, bias)
+                out[sample, :, :, i, cells] = made[:, :count]
+    return out[..., : nx // stride].reshape(samples, 2 * count, ny // stride, nx // stride)
 
 
 def _check(shape: tuple[int, ...], filters: tuple[int, ...], stride: int) -> None:
@@ -74,41 +78,51 @@ def _check(shape: tuple[int, ...], filters: tuple[int, ...], stride: int) -> Non
 
 
 def _tile(stride: int, nx: int) -> tuple[int, int]:
-    """Return rows and columns of a matrix product's pixels; rows divide ``stride``.
+    """Return the rows and columns of pixels to do at once; rows divide ``stride``.
 
     The rows do not depend on the image, or else the order of its sums would.
     """
     height = max(n for n in range(1, min(stride, 32) + 1) if stride % n == 0)
-    unit = stride * (_COLUMNS // math.gcd(_COLUMNS, stride * height))
-    most = max(1, _PIXELS // (unit * height))
-    return height, unit * min(most, -(-nx // unit))
+    unit = math.lcm(stride, _COLUMNS)
+    return height, unit * min(max(1, _PIXELS // (unit * height)), -(-nx // unit))
+
+
+def _groups(filters: Any) -> Any:
+    """Return filters as matrices ``(group, 1, filter, weight)``, filled up with zeros."""
+    xp = namespace_of(filters)
+    count = len(filters)
+    flat = filters.reshape(count, -1)
+    size = min(count, max(1, _MULTIPLICATIONS // (_COLUMNS * flat.shape[1])))
+    padded = xp.zeros((-(-count // size) * size, flat.shape[1]), flat.dtype)
+    padded[:count] = flat
+    return padded.reshape(-1, 1, size, flat.shape[1])
 
 
 def _pad(x: Any, before: int, bottom: int, right: int) -> Any:
-    xp = namespace_of(x)
     edges = ((0, 0), (0, 0), (before, bottom), (before, right))
-    return xp.pad(x, edges, mode="edge")
+    return namespace_of(x).pad(x, edges, mode="edge")
 
 
 def _unfold(x: Any, side: int, height: int, width: int) -> Any:
-    """Return the neighbourhoods of ``height`` x ``width`` pixels as columns of a matrix."""
-    out = namespace_of(x).empty((x.shape[0], side, side, height, width), x.dtype)
+    """Return the neighbourhoods of pixels as columns of matrices ``(tile, weight, column)``."""
+    bands, tiles = x.shape[0], width // _COLUMNS
+    out = namespace_of(x).empty((height, tiles, bands, side, side, _COLUMNS), x.dtype)
     for i in range(side):
         for j in range(side):
-            out[:, i, j] = x[:, i : i + height, j : j + width]
-    return out.reshape(-1, height * width)
+            shifted = x[:, i : i + height, j : j + width]
+            runs = shifted.reshape(bands, height, tiles, _COLUMNS)
+            out[:, :, :, i, j] = runs.transpose(1, 2, 0, 3)
+    return out.reshape(height * tiles, -1, _COLUMNS)
 
 
-def _squares(strip: Any, filters: Any, stride: int, height: int, bias: float) -> Any:
-    """Return the features of one row of squares, ``(2 * filter, square)``."""
+def _squares(strip: Any, groups: Any, side: int, stride: int, height: int, bias: float) -> Any:
+    """Return the features of one row of squares, ``(2, filter, square)``."""
     xp = namespace_of(strip)
-    count, _, side, _ = filters.shape
-    width = strip.shape[-1] - side + 1
-    flat = filters.reshape(count, -1)
-    sums = xp.zeros((2, count, width), strip.dtype)
+    size, width = groups.shape[2], strip.shape[-1] - side + 1
+    sums = xp.zeros((2, len(groups), width // _COLUMNS, size, _COLUMNS), strip.dtype)
     for top in range(0, stride, height):
         columns = _unfold(strip[:, top : top + height + side - 1], side, height, width)
-        response = (flat @ columns).reshape(count, height, width)
+        response = (groups @ columns).reshape(len(groups), height, *sums.shape[2:])
         if bias == 0:
             # max(-r, 0) = max(r, 0) - r: the sum of the responses is cheaper to take.
             sums[1] -= response.sum(axis=1)
@@ -117,6 +131,6 @@ def _squares(strip: Any, filters: Any, stride: int, height: int, bias: float) ->
             response -= bias
         sums[0] += xp.maximum(response, 0, out=response).sum(axis=1)
     if bias == 0:
-        sums[1] += sums[0]
-    cells = sums.reshape(2 * count, width // stride, stride).sum(axis=-1)
-    return cells / (stride * stride)
+        sums[1] = xp.maximum(sums[1] + sums[0], 0)
+    pixels = sums.transpose(0, 1, 3, 2, 4).reshape(2, -1, width // stride, stride)
+    return pixels.sum(axis=-1) / (stride * stride)
