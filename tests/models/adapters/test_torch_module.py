@@ -318,3 +318,11 @@ def test_naming_models_loads_nothing_heavy():
         assert not {"torch", "onnxruntime", "dask"} & set(sys.modules)
         """
     )
+
+
+def test_equal_models_have_equal_names_in_a_graph(module, spec):
+    from dask.base import tokenize
+
+    model = from_torch(module, spec)
+    assert tokenize(model) == tokenize(pickle.loads(pickle.dumps(model)))
+    assert tokenize(model) == tokenize(from_torch(copy.deepcopy(module), spec))
