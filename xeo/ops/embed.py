@@ -128,7 +128,7 @@ def embed(
     attrs: dict[str, Any] = {"long_name": f"{found.spec.name} embedding", "units": "1"}
     if dtype == "int8":
         attrs |= {"quantization": _FORMULA, "_nodata": NODATA}
-    return prepared.result("embedding", "embedding", attrs)
+    return prepared.result("embeddings", "embedding", attrs)
 
 
 def dequantize(obj: xr.DataArray) -> xr.DataArray:

@@ -39,8 +39,9 @@ def coordinates(
     dims = [*([time] if plan.keeps_time else []), *([channel] if channel else []), y, x]
     coords: dict[Hashable, Any] = {}
     if plan.keeps_time and time in cube.obj.coords:
-        along = cube.obj.coords[time]
-        coords[time] = along if cube.picked is None else along.isel({time: cube.picked})
+        along = cube.obj.coords[time].variable
+        along = along if cube.picked is None else along.isel({time: cube.picked})
+        coords[time] = _unstored(along)
     for role, name, axis, flipped in (
         ("y", y, plan.y, cube.flip[0]),
         ("x", x, plan.x, cube.flip[1]),
@@ -54,6 +55,13 @@ def coordinates(
     if cube.grid_mapping is not None:
         coords[cube.grid_mapping] = _grid_mapping(cube, plan)
     return tuple(d for d in dims if d is not None), coords
+
+
+def _unstored(variable: xr.Variable) -> xr.Variable:
+    """Drop how a coordinate was stored: compressors of one Zarr format break the other."""
+    made = variable.copy(deep=False)
+    made.encoding = {k: v for k, v in variable.encoding.items() if k in ("units", "calendar")}
+    return made
 
 
 def centres(values: NDArray[np.float64], axis: Axis, flipped: bool) -> NDArray[np.float64]:
