@@ -50,11 +50,11 @@ def stored(dtype="u2", attrs=None, encoding=None, *, sensor=S2, band="B04", date
         (stored("u2", {"id": "S2_SR_HARMONIZED"}, dates=NEW), Told(), "reflectance", 1e-4, 0),
         (stored("u2", {"scale_factor": 1.0, "add_offset": 0.0}), Told(), "reflectance", 1e-4, 0),
         (
-            stored(sensor=bands.sensor("landsat_c2l2"), band="SR_B4"),
+            stored(sensor=bands.sensor("landsat_c2l2"), band="SR_B4", named=True),
             Told(), "reflectance", 2.75e-5, -0.2,
         ),
         (
-            stored(sensor=bands.sensor("landsat_c2l2"), band="ST_B10"),
+            stored(sensor=bands.sensor("landsat_c2l2"), band="ST_B10", named=True),
             Told(), "kelvin", 0.00341802, 149.0,
         ),
         (
@@ -83,6 +83,11 @@ def test_baselines_give_each_date_its_offset():
 def test_an_unknown_baseline_is_an_error_that_says_what_to_do(dates):
     with pytest.raises(UnitsError, match=r"offset=-1000 .* or offset=0"):
         settle(stored(dates=dates), Told())
+
+
+def test_landsat_collections_share_labels_and_are_not_guessed():
+    with pytest.raises(UnitsError, match="sensor='landsat_c2l2'"):
+        settle(stored(sensor=bands.sensor("landsat_c2l2"), band="SR_B4"), Told())
 
 
 def test_integers_cannot_be_reflectance():

@@ -47,6 +47,7 @@ _WORDS = {
 }
 _SCALES = (
     ("reflectance_scale_factor", "reflectance_add_offset", "reflectance"),
+    ("sr_scale_factor", "sr_add_offset", "reflectance"),
     ("db_scale_factor", "db_add_offset", "db"),
     ("scale_factor", "add_offset", ""),
     ("scale", "offset", ""),
@@ -100,6 +101,8 @@ class Stored:
         Of the cube.
     baselines : array of float, optional
         Sentinel-2 processing baseline of each date, NaN where not said.
+    named : bool
+        Whether the user or an attribute names the product, rather than labels alone.
     """
 
     label: str
@@ -110,6 +113,7 @@ class Stored:
     sensor: Sensor | None = None
     dates: NDArray[np.datetime64] | None = None
     baselines: NDArray[np.float64] | None = None
+    named: bool = False
 
 
 @dataclass(frozen=True)
@@ -216,8 +220,18 @@ def _by_product(stored: Stored, told: Told, nodata: float) -> Calibration:
     if sensor is not None and sensor.family == "sentinel2":
         shift, reason = _baseline(stored)
         return Calibration(units, scale, shift * scale, nodata, reason)
+    if sensor is not None and sensor.family == "landsat" and not stored.named:
+        raise _collection(stored)
     name = sensor.name if sensor is not None else "units='dn', scale 1e-4"
     return Calibration(units, scale, offset, nodata, f"documented scale of {name}")
+
+
+def _collection(stored: Stored) -> UnitsError:
+    return UnitsError(
+        f"expected to know the Landsat collection of {stored.label!r}: Collection 2 is stored as "
+        "(reflectance + 0.2) / 2.75e-5, Collection 1 as reflectance x 10000, under the same "
+        "names. Try: sensor='landsat_c2l2', or the attribute scale_factor on each band"
+    )
 
 
 def _baseline(stored: Stored) -> tuple[Any, str]:

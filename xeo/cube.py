@@ -27,6 +27,7 @@ from xeo.kernels.units import conversion
 from xeo.layers import Grid, Layer, all_labels, find_layers, find_roles, sensor_hint
 from xeo.spec import Input
 
+_COLLECTION_2 = ("c2l2", "c2-l2", "c2 l2", "collection 2", "collection2", "l2sp", "_02_t1")
 _BASELINES = (
     "s2:processing_baseline",
     "processing:baseline",
@@ -51,6 +52,8 @@ class Cube:
         What it can be a product of.
     picked : array of int, optional
         Positions of the dates to use; None for all.
+    named : bool
+        Whether the user named the sensor.
     """
 
     obj: Grid
@@ -58,6 +61,7 @@ class Cube:
     roles: Mapping[str, Hashable]
     sensors: tuple[Sensor, ...]
     picked: NDArray[np.int64] | None = None
+    named: bool = False
 
     @classmethod
     def of(cls, obj: Any, *, sensor: str | None = None, name: str = "") -> Cube:
@@ -89,7 +93,7 @@ class Cube:
         labels = [layer.label for layer in layers]
         hint = " ".join([name, sensor_hint(obj)])
         sensors = (find_sensor(sensor),) if sensor else identify(all_labels(obj, labels), hint)
-        cube = cls(obj, layers, roles, sensors)
+        cube = cls(obj, layers, roles, sensors, named=sensor is not None)
         for role, size in zip(("time", "y", "x"), cube.sizes, strict=True):
             if size == 0:
                 raise DimensionError(
@@ -257,6 +261,7 @@ class Cube:
             one,
             self.dates,
             self._baselines(),
+            self.named or any(word in sensor_hint(self.obj).lower() for word in _COLLECTION_2),
         )
 
     def _baselines(self) -> NDArray[np.float64] | None:
@@ -340,7 +345,11 @@ class Cube:
         return list(known) or every
 
     def _known(self, layer: Layer) -> bool:
-        return any(canonical(layer.label, sensor) for sensor in self.sensors)
+        return any(
+            canonical(layer.label, sensor)
+            for sensor in self.sensors
+            if sensor.family not in ("weather", "terrain")
+        )
 
     def _calibrate(self, layer: Layer, wanted: str | None, told: Told) -> tuple[Calibration, str]:
         stored = self.stored(layer)
