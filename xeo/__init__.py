@@ -1,9 +1,15 @@
 """Earth-observation models on xarray data cubes, chunk by chunk."""
 
-from xeo import accessors, errors, models, weights
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from xeo import accessors, errors
 from xeo.ops import classify, dequantize, embed, list_models, open_cube, write
-from xeo.simulate import simulate_cube
 from xeo.spec import Batch, Input, ModelSpec
+
+if TYPE_CHECKING:
+    from xeo import models, weights
+    from xeo.simulate import simulate_cube
 
 __all__ = [
     "Batch",
@@ -21,3 +27,15 @@ __all__ = [
     "weights",
     "write",
 ]
+
+#: What few programs need, loaded when first asked for: `import xeo` is on everybody's path.
+_LATER = {"models": "xeo.models", "weights": "xeo.weights", "simulate_cube": "xeo.simulate"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'xeo' has no attribute {name!r}")
+    module = importlib.import_module(_LATER[name])
+    found = getattr(module, name) if name == "simulate_cube" else module
+    globals()[name] = found
+    return found
