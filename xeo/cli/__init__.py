@@ -1,1 +1,30 @@
-"""See the module names."""
+"""The command line ``xeo``: one file a command, no logic of its own."""
+
+from __future__ import annotations
+
+import click
+
+from xeo.cli.classify import classify
+from xeo.cli.embed import embed
+from xeo.cli.group import Commands
+from xeo.cli.models import models
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Exit codes:
+  0    done
+  1    xeo cannot do it; one line on stderr says why
+  2    the command line is wrong
+  130  interrupted (143: terminated); what is written is whole
+""",
+)
+@click.version_option(package_name="xarray-eo")
+def main() -> None:
+    """Run Earth-observation models on data cubes."""
+
+
+for _command in (embed, classify, models):
+    main.add_command(_command)

@@ -8,7 +8,9 @@ from typing import Any
 
 import xarray as xr
 
-from xeo.errors import StoreError
+from xeo.errors import StoreError, XeoWarning
+from xeo.ops.place import COMPLETE, local
+from xeo.warn import warn
 
 _NETCDF = (".nc", ".nc4", ".cdf", ".h5", ".hdf5")
 _GEOTIFF = (".tif", ".tiff", ".gtiff", ".vrt", ".jp2")
@@ -29,6 +31,11 @@ def open_cube(path: str | os.PathLike[str], **options: Any) -> xr.Dataset | xr.D
     Dataset or DataTree
         Chunked as stored; a tree where a Zarr store has groups inside.
 
+    Warns
+    -----
+    XeoWarning
+        If `xeo.write` was stopped before it had written all of it.
+
     Raises
     ------
     StoreError
@@ -38,12 +45,13 @@ def open_cube(path: str | os.PathLike[str], **options: Any) -> xr.Dataset | xr.D
     --------
     >>> xeo.open_cube("cube.zarr")  # doctest: +SKIP
     """
-    text = os.fspath(path)
+    text = local(path)
     remote = "://" in text
     if not remote and not Path(text).exists():
         raise StoreError(f"expected a cube at {text!r}, found nothing. Try: an absolute path")
     name = text.rstrip("/").lower()
     try:
+        options = options if remote else {}
         if name.endswith(_GEOTIFF):
             return _geotiff(text)
         if name.endswith(_NETCDF):
@@ -62,10 +70,17 @@ def open_cube(path: str | os.PathLike[str], **options: Any) -> xr.Dataset | xr.D
 def _geotiff(text: str) -> xr.Dataset:
     import rioxarray
 
-    opened = rioxarray.open_rasterio(text, chunks={})
+    opened: Any = rioxarray.open_rasterio(text, chunks={})
     if isinstance(opened, list):
         raise StoreError(f"expected one grid in {text!r}, got {len(opened)} subdatasets")
-    return opened if isinstance(opened, xr.Dataset) else opened.to_dataset(name="image")
+    if isinstance(opened, xr.Dataset):
+        return opened
+    names = opened.attrs.get("long_name")
+    if isinstance(names, tuple) and len(set(names)) == opened.sizes.get("band") and all(names):
+        # Descriptions say which band is which; a plain number does not.
+        opened = opened.assign_coords(band=list(names))
+    made: xr.Dataset = opened.to_dataset(name="image")
+    return made
 
 
 def _netcdf(text: str, remote: bool, options: dict[str, Any]) -> xr.Dataset:
@@ -89,6 +104,10 @@ def _zarr(text: str, remote: bool, options: dict[str, Any]) -> xr.Dataset | xr.D
         options = {}
     keywords: dict[str, Any] = {"storage_options": options} if options else {}
     group = zarr.open_group(store, mode="r", **keywords)
+    if not group.attrs.get(COMPLETE, True):
+        warn(f"{text!r} is not complete: its writing was stopped, see its chunks", XeoWarning)
+    # Told rather than tried: xarray warns where it tries in vain.
+    keywords["consolidated"] = group.metadata.consolidated_metadata is not None
     if any(True for _ in group.groups()):
         return xr.open_datatree(store, engine="zarr", chunks={}, **keywords)
     opened: xr.Dataset = xr.open_zarr(store, chunks={}, **keywords)

@@ -1,0 +1,67 @@
+"""Kinds of arguments: what a shell can write, as what the ops take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import numpy as np
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return the names in a text with commas between them."""
+    found = tuple(word.strip() for word in text.split(","))
+    if not all(found):
+        raise click.BadParameter(f"expected names with commas between them, got {text!r}")
+    return found
+
+
+def dates(text: str) -> Any:
+    """Return ``"2023-04:2023-09"`` as a slice, and a single date, month or year as it is."""
+    # 2023-06-01T10:30 is one moment, not a span; between moments stands a slash.
+    mark = "/" if "/" in text or "T" in text else ":"
+    ends = [_date(part.strip()) for part in text.split(mark)]
+    if len(ends) > 2 or ends == [None]:
+        raise click.BadParameter(f"expected START:END, got {text!r}. Try: 2023-04:2023-09")
+    return ends[0] if len(ends) == 1 else slice(*ends)
+
+
+def _date(text: str) -> str | None:
+    if text in ("", ".."):
+        return None
+    try:
+        np.datetime64(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"expected a date such as 2023, 2023-06 or 2023-06-30, got {text!r}"
+        ) from None
+    return text
+
+
+def said(words: Sequence[str]) -> Any:
+    """Return ``["dn"]`` as ``"dn"``, and ``["a=dn", "b=db"]`` as a mapping."""
+    plain = [word for word in words if "=" not in word]
+    if len(plain) > 1 or (plain and len(words) > 1):
+        raise click.UsageError(f"expected one value, or NAME=VALUE for each, got {list(words)}")
+    return plain[0] if plain else dict(_pair(word) for word in words) or None
+
+
+def settings(words: Sequence[str]) -> dict[str, Any]:
+    """Return ``["anon=true", "key=abc"]`` as keywords; values are JSON where they can be."""
+    return {key: _value(text) for key, text in map(_pair, words)}
+
+
+def _pair(word: str) -> tuple[str, str]:
+    key, equals, value = word.partition("=")
+    if not (key and equals):
+        raise click.UsageError(f"expected NAME=VALUE, got {word!r}")
+    return key, value
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
