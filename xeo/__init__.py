@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from xeo import accessors, errors
-from xeo.ops import classify, dequantize, embed, list_models, open_cube, write
+from xeo.ops import classify, dequantize, draw_patches, embed, list_models, open_cube, write
 from xeo.spec import Batch, Input, ModelSpec
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ __all__ = [
     "accessors",
     "classify",
     "dequantize",
+    "draw_patches",
     "embed",
     "errors",
     "list_models",

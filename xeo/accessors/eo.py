@@ -23,6 +23,7 @@ class DataArrayAccessor(_Accessor):
     embed = bind(xr.DataArray, ops.embed)
     classify = bind(xr.DataArray, ops.classify)
     dequantize = bind(xr.DataArray, ops.dequantize)
+    draw_patches = bind(xr.DataArray, ops.draw_patches)
     write = bind(xr.DataArray, ops.write)
 
     @property
@@ -37,6 +38,7 @@ class DatasetAccessor(_Accessor):
 
     embed = bind(xr.Dataset, ops.embed)
     classify = bind(xr.Dataset, ops.classify)
+    draw_patches = bind(xr.Dataset, ops.draw_patches)
 
     @property
     def plot(self) -> PlotAccessor:

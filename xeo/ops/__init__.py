@@ -4,6 +4,7 @@ from xeo.ops.classify import classify
 from xeo.ops.embed import dequantize, embed
 from xeo.ops.models import list_models
 from xeo.ops.open import open_cube
+from xeo.ops.patches import draw_patches
 from xeo.ops.write import write
 
-__all__ = ["classify", "dequantize", "embed", "list_models", "open_cube", "write"]
+__all__ = ["classify", "dequantize", "draw_patches", "embed", "list_models", "open_cube", "write"]
