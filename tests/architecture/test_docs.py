@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,22 @@ def test_every_page_is_in_a_list_of_contents():
     index = (DOCS / "how_to" / "index.rst").read_text("utf-8")
     for path in (DOCS / "how_to").glob("*.rst"):
         assert path.stem == "index" or f"   {path.stem}\n" in index
+
+
+def _commands() -> list[str]:
+    pages = [*(DOCS / "how_to").glob("*.rst"), DOCS.parent / "README.md"]
+    text = "\n".join(path.read_text("utf-8") for path in pages)
+    return re.findall(r"(?:^ {3}|`)(xeo (?:embed|classify|models)\b[^`\n]*)", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", _commands())
+def test_every_command_shown_parses(line):
+    from xeo.cli import main
+
+    _, name, *arguments = shlex.split(line)
+    if arguments or name == "models":
+        main.commands[name].make_context(name, arguments)
+
+
+def test_commands_are_shown():
+    assert len(_commands()) > 6
