@@ -106,17 +106,29 @@ class Job:
             self.plan.x.blocks - 1 - x if flip_x else x,
         )
 
+    def dates_of(self, number: int, block: int) -> Index:
+        """Return the canonical dates that a block reads of one modality."""
+        if number:
+            return np.arange(len(self.modalities[number].source.time))
+        return np.arange(*self.plan.dates(block))
+
+    def rows_of(self, number: int, block: int) -> Index:
+        """Return the canonical rows that a block reads of one modality."""
+        rows, _ = self.plan.region(self.plan.y, block)
+        return _place(self.modalities[number].y, rows)
+
+    def columns_of(self, number: int, block: int) -> Index:
+        """Return the canonical columns that a block reads of one modality."""
+        columns, _ = self.plan.region(self.plan.x, block)
+        return _place(self.modalities[number].x, columns)
+
     def regions(self, index: tuple[int, int, int]) -> list[tuple[Index, Index, Index]]:
         """Return, for each modality, the canonical positions that a block reads."""
         time, y, x = self.canonical(index)
-        rows, _ = self.plan.region(self.plan.y, y)
-        columns, _ = self.plan.region(self.plan.x, x)
-        found = []
-        for number, modality in enumerate(self.modalities):
-            all_dates = np.arange(len(modality.source.time))
-            dates = np.arange(*self.plan.dates(time)) if number == 0 else all_dates
-            found.append((dates, _place(modality.y, rows), _place(modality.x, columns)))
-        return found
+        return [
+            (self.dates_of(n, time), self.rows_of(n, y), self.columns_of(n, x))
+            for n in range(len(self.modalities))
+        ]
 
     def __call__(
         self, index: tuple[int, int, int], sources: Mapping[int, Source] | None = None

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import math
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -151,16 +150,62 @@ def _fed(job: Job, name: str, dtype: Any) -> Any:
     arrays = [p.array for m in job.modalities for p in m.source.inputs if is_dask(p.array)]
     task = _FedTask(_without_graphs(job))
     chunks = _flipped(job)
+    wanted = _wanted(job)
     graph = {}
     for block_id in itertools.product(*(range(len(c)) for c in chunks)):
-        wanted = [
-            List(*(TaskRef((array.name, *key)) for key in _keys(array, region)))
-            for array, region in _needs(job, _index(job, block_id))
+        place = dict(zip(("time", "y", "x"), job.canonical(_index(job, block_id)), strict=True))
+        keys = [
+            List(
+                *(
+                    TaskRef((label, *key))
+                    for key in itertools.product(
+                        *(spans[place[role]] if role in place else spans[0] for role, spans in axes)
+                    )
+                )
+            )
+            for label, axes in wanted
         ]
         key = (name, *block_id)
-        graph[key] = Task(key, task, block_id, List(*wanted))
+        graph[key] = Task(key, task, block_id, List(*keys))
     layered = HighLevelGraph.from_collections(name, graph, dependencies=arrays)
     return da.Array(layered, name, chunks, dtype=dtype)
+
+
+def _wanted(job: Job) -> list[tuple[str, list[tuple[str, list[range]]]]]:
+    """Return, for each Dask array and each of its axes, the chunks that each block meets.
+
+    Axes are apart, so this is as long as their blocks added up, not multiplied.
+    """
+    plan, found = job.plan, []
+    for number, modality in enumerate(job.modalities):
+        regions = {
+            "time": [job.dates_of(number, i) for i in range(plan.time.blocks)],
+            "y": [job.rows_of(number, i) for i in range(plan.y.blocks)],
+            "x": [job.columns_of(number, i) for i in range(plan.x.blocks)],
+        }
+        source = modality.source
+        order = {"time": source.time, "y": source.y, "x": source.x}
+        for part in source.inputs:
+            if not is_dask(part.array):
+                continue
+            axes = []
+            for role, sizes in zip(part.roles, part.array.chunks, strict=True):
+                positions = (
+                    [np.asarray(part.bands)]
+                    if role == "band"
+                    else [order[role][r] for r in regions[role]]
+                )
+                axes.append((role, [_span(sizes, p) for p in positions]))
+            found.append((part.array.name, axes))
+    return found
+
+
+def _span(sizes: tuple[int, ...], positions: Any) -> range:
+    """Return the chunks of one axis that hold the positions and all between."""
+    ends = np.cumsum(sizes)
+    low = int(np.searchsorted(ends, positions.min(), side="right"))
+    high = int(np.searchsorted(ends, positions.max(), side="right"))
+    return range(low, high + 1)
 
 
 def _without_graphs(job: Job) -> Job:
@@ -176,34 +221,11 @@ def _without_graphs(job: Job) -> Job:
     return replace(job, modalities=tuple(modalities))
 
 
-def _needs(job: Job, index: tuple[int, int, int]) -> Iterator[tuple[Any, tuple[slice, ...]]]:
-    for modality, region in zip(job.modalities, job.regions(index), strict=True):
-        source = modality.source
-        at = source.time[region[0]], source.y[region[1]], source.x[region[2]]
-        for part in source.inputs:
-            if is_dask(part.array):
-                yield part.array, part.region(*at)
-
-
-def _spans(chunks: tuple[tuple[int, ...], ...], region: tuple[slice, ...]) -> list[range]:
-    """Return, for each axis, the chunks that a region meets."""
-    found = []
-    for sizes, part in zip(chunks, region, strict=True):
-        ends = np.cumsum(sizes)
-        low = int(np.searchsorted(ends, part.start, side="right"))
-        high = int(np.searchsorted(ends, part.stop - 1, side="right"))
-        found.append(range(low, high + 1))
-    return found
-
-
-def _keys(array: Any, region: tuple[slice, ...]) -> Iterator[tuple[int, ...]]:
-    return itertools.product(*_spans(array.chunks, region))
-
-
 def _assemble(part: Part, blocks: list[Any], at: tuple[Any, Any, Any]) -> Feed:
     """Put the chunks that were handed over together again."""
     chunks = part.array.chunks
-    spans = _spans(chunks, part.region(*at))
+    wanted = {"time": at[0], "y": at[1], "x": at[2], "band": np.asarray(part.bands)}
+    spans = [_span(sizes, wanted[role]) for role, sizes in zip(part.roles, chunks, strict=True)]
     start = tuple(sum(c[: s.start]) for c, s in zip(chunks, spans, strict=True))
     for axis in reversed(range(len(spans))):
         count = len(spans[axis])
@@ -226,29 +248,20 @@ def _share(blocks: int) -> int:
     return max(1, options.cores() // max(1, min(blocks, options.cores())))
 
 
-def store(array: Any, target: Any, *, workers: int | None, progress: Callable[[int], None]) -> None:
-    """Compute a Dask array into a Zarr array of the same chunks, block by block.
+def store(array: Any, target: Any, *, workers: int | None) -> None:
+    """Compute a Dask array into something that takes blocks, each as soon as it is there.
 
     Parameters
     ----------
     array : dask.array.Array
         Any lazy array.
-    target : zarr.Array
-        Chunked alike, so that no two blocks share a chunk.
+    target : object
+        With ``__setitem__``, called from several threads (or processes: it must pickle where
+        Dask runs in some), never twice for a place.
     workers : int, optional
         Threads; None leaves it to Dask's own settings, a distributed client included.
-    progress : callable
-        Called with the number of values of each block that was written.
     """
     import dask.array as da
-    from dask.callbacks import Callback
-
-    class Report(Callback):  # type: ignore[misc]
-        def _posttask(self, key: Any, *_: Any) -> None:
-            if isinstance(key, tuple) and str(key[0]).startswith("store-map"):
-                sizes = (c[i] for c, i in zip(array.chunks, key[1:], strict=True))
-                progress(math.prod(sizes))
 
     settings = {} if workers is None else {"num_workers": workers}
-    with Report():
-        da.store(array, target, lock=False, compute=True, **settings)
+    da.store(array, target, lock=False, compute=True, **settings)

@@ -179,14 +179,9 @@ def _fill(
 ) -> None:
     job = lazy.job_of(obj.data)
     if job is None:
-        _store(obj, target, workers, report, tally)
+        lazy.store(obj.data, _Kept(target, tally, report), workers=workers)
     else:
-
-        def keep(place: tuple[slice, ...], block: Any) -> None:
-            with _writing(target.path):
-                target.array[place] = block
-            tally.add()
-
+        keep = _Kept(target, tally).__setitem__
         with Stop() as stop:
             executor.run(job, keep, workers=workers, progress=_checked(report, stop, tally))
         _check_sources(job)
@@ -194,19 +189,35 @@ def _fill(
         target.finish()
 
 
-def _store(
-    obj: xr.DataArray,
-    target: _Target,
-    workers: int | None,
-    report: Callable[[int], None],
-    tally: _Tally,
-) -> None:
-    def tell(size: int) -> None:
-        tally.add()
-        report(size)
+class _Kept:
+    """Takes blocks, writes them, counts them.
 
-    with _writing(target.path, OSError):
-        lazy.store(obj.data, target.array, workers=workers, progress=tell)
+    In another process, where Dask may send it, it only writes.
+    """
+
+    def __init__(
+        self,
+        target: _Target,
+        tally: _Tally | None = None,
+        report: Callable[[int], None] | None = None,
+    ) -> None:
+        self.target, self.tally, self.report = target, tally, report
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Kept, (self.target,)
+
+    def __dask_tokenize__(self) -> str:
+        return self.target.path
+
+    def __setitem__(self, place: tuple[slice, ...], block: Any) -> None:
+        with _writing(self.target.path):
+            self.target.array[place] = block
+        with self._lock:
+            if self.tally is not None:
+                self.tally.done += 1
+            if self.report is not None:
+                self.report(block.size)
 
 
 def _checked(report: Callable[[int], None], stop: Stop, tally: _Tally) -> Callable[[int], None]:
@@ -252,13 +263,13 @@ def _zarr_array(array: Any) -> Any:
 
 
 @contextmanager
-def _writing(target: str, kinds: type[Exception] = Exception) -> Iterator[None]:
+def _writing(target: str) -> Iterator[None]:
     """Turn the errors of a store, which each have classes of their own, into ours."""
     try:
         yield
     except XeoError:
         raise
-    except kinds as err:
+    except Exception as err:
         raise StoreError(f"writing {target!r} failed: {type(err).__name__}: {err}") from err
 
 
@@ -268,11 +279,6 @@ class _Tally:
     def __init__(self, total: int, target: str) -> None:
         self.total, self.target = total, target
         self.done = 0
-        self._lock = threading.Lock()
-
-    def add(self) -> None:
-        with self._lock:
-            self.done += 1
 
     @property
     def full(self) -> bool:
