@@ -334,22 +334,24 @@ class Cube:
         return source, absent, sorted({c.reason for c, _ in settled} - {""})
 
     def _bands(self) -> list[int | None]:
-        """Return all bands; of a Dataset of a known sensor those that the sensor has.
+        """Return all bands; of a Dataset of a known sensor its bands, in the sensor's order.
 
-        Beside its bands such a data set may hold elevation, angles or results.
+        Beside its bands such a data set may hold elevation, angles or results, and a store
+        does not promise to list variables in the order in which they were written.
         """
         every: list[int | None] = list(range(len(self.layers)))
         if isinstance(self.obj, xr.DataArray) or len({v.name for v in self.layers}) == 1:
             return every
-        known = [i for i, layer in enumerate(self.layers) if self._known(layer)]
-        return list(known) or every
+        ranked = [(self._rank(layer), i) for i, layer in enumerate(self.layers)]
+        return [i for _, i in sorted((rank, i) for rank, i in ranked if rank is not None)] or every
 
-    def _known(self, layer: Layer) -> bool:
-        return any(
-            canonical(layer.label, sensor)
-            for sensor in self.sensors
-            if sensor.family not in ("weather", "terrain")
-        )
+    def _rank(self, layer: Layer) -> int | None:
+        """Return a layer's place among the bands of its sensor; None if it is none of them."""
+        for sensor in self.sensors:
+            band = canonical(layer.label, sensor)
+            if band is not None and sensor.family not in ("weather", "terrain"):
+                return sensor.bands.index(band)
+        return None
 
     def _calibrate(self, layer: Layer, wanted: str | None, told: Told) -> tuple[Calibration, str]:
         stored = self.stored(layer)

@@ -106,7 +106,8 @@ class Prepared:
             "xeo_parameters": json.dumps(_settings(model), sort_keys=True, default=str),
             "xeo_units": "; ".join(self.reasons),
         }
-        digest = getattr(model, "sha256", None)
+        # Models made of a file of the user's carry its hash; see `xeo.models.from_torch`.
+        digest = getattr(getattr(model, "file", None), "sha256", None)
         if spec.weights is not None:
             found["xeo_weights"] = spec.weights
             digest = digest or weights.get(spec.weights).sha256
@@ -371,8 +372,10 @@ def _of(said: Any, name: str) -> Any:
 def _settings(model: Any) -> dict[str, Any]:
     if not is_dataclass(model):
         return {}
-    shown = {f.name: getattr(model, f.name) for f in fields(model) if f.repr and f.name != "spec"}
-    return {key: value for key, value in shown.items() if len(str(value)) < 1000}
+    shown = {f.name: getattr(model, f.name) for f in fields(model) if f.repr}
+    # Files and functions are named by their hash; their paths say nothing elsewhere.
+    plain = (str, int, float, bool, tuple, type(None))
+    return {k: v for k, v in shown.items() if isinstance(v, plain) and len(str(v)) < 1000}
 
 
 def _version() -> str:
