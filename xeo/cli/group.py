@@ -78,4 +78,5 @@ def _plain_warnings() -> Iterator[None]:
                 usual(message, category, filename, lineno, file, line)
 
         warnings.showwarning = show
+        warnings.simplefilter("default", XeoWarning)
         yield

@@ -23,7 +23,7 @@ def dates(text: str) -> Any:
     # 2023-06-01T10:30 is one moment, not a span; between moments stands a slash.
     mark = "/" if "/" in text or "T" in text else ":"
     ends = [_date(part.strip()) for part in text.split(mark)]
-    if len(ends) > 2 or ends == [None]:
+    if len(ends) > 2 or not any(ends):
         raise click.BadParameter(f"expected START:END, got {text!r}. Try: 2023-04:2023-09")
     return ends[0] if len(ends) == 1 else slice(*ends)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import pickle
 import threading
-from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -73,16 +72,10 @@ def job_of(array: Any) -> Job | None:
     return job
 
 
-def _flipped(job: Job) -> tuple[tuple[int, ...], ...]:
-    """Chunks of the output in its own orientation."""
-    *lead, y, x = job.plan.chunks
-    return (*lead, y[::-1] if job.flip[0] else y, x[::-1] if job.flip[1] else x)
-
-
 def _reading(job: Job, name: str, dtype: Any) -> Any:
     import dask.array as da
 
-    chunks = _flipped(job)
+    chunks = job.plan.chunks
     return da.map_blocks(
         _Task(job),
         chunks=chunks,
@@ -149,7 +142,7 @@ def _fed(job: Job, name: str, dtype: Any) -> Any:
 
     arrays = [p.array for m in job.modalities for p in m.source.inputs if is_dask(p.array)]
     task = _FedTask(_without_graphs(job))
-    chunks = _flipped(job)
+    chunks = job.plan.chunks
     wanted = _wanted(job)
     graph = {}
     for block_id in itertools.product(*(range(len(c)) for c in chunks)):

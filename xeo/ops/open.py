@@ -57,7 +57,7 @@ def open_cube(path: str | os.PathLike[str], **options: Any) -> xr.Dataset | xr.D
         if name.endswith(_NETCDF):
             return _netcdf(text, remote, options)
         return _zarr(text, remote, options)
-    except StoreError:
+    except (StoreError, XeoWarning):
         raise
     except Exception as err:
         # Each reader has errors of its own: KeyError, OSError, struct.error, BadZipFile.
