@@ -82,8 +82,6 @@ class Job:
         From vectors ``([time,] channel, y, x)`` with NaN for missing to the stored dtype.
     place : Place, optional
         Coordinates to degrees, where the model wants ``latlon``.
-    flip : tuple of bool
-        Whether rows and columns of the output run against the canonical order.
     device : str, optional
         Where the model runs.
     """
@@ -93,8 +91,12 @@ class Job:
     modalities: tuple[Modality, ...]
     finish: Callable[[Array], Array]
     place: Place | None = None
-    flip: tuple[bool, bool] = (False, False)
     device: str | None = None
+
+    @property
+    def flip(self) -> tuple[bool, bool]:
+        """Whether rows and columns of the output run against the canonical order."""
+        return self.plan.y.flipped, self.plan.x.flipped
 
     def canonical(self, index: tuple[int, int, int]) -> tuple[int, int, int]:
         """Return the canonical place of the block that stands at a place of the output."""

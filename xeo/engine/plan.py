@@ -36,12 +36,16 @@ class Axis:
         Cells per block; the last block may have fewer.
     chunk : int
         Input positions per chunk of the store.
+    flipped : bool
+        Whether the output runs against the canonical order. The short block is then the first
+        in canonical order: it has to be the last of the output, as Zarr wants it.
     """
 
     size: int
     stride: int
     step: int
     chunk: int
+    flipped: bool = False
 
     @property
     def cells(self) -> int:
@@ -54,12 +58,15 @@ class Axis:
         return -(-self.cells // self.step)
 
     def bounds(self, block: int) -> tuple[int, int]:
-        """Return the first cell of a block and the one after its last."""
+        """Return the first cell of a block and the one after its last, in canonical order."""
+        if self.flipped:
+            last = self.cells - (self.blocks - 1 - block) * self.step
+            return max(0, last - self.step), last
         return block * self.step, min((block + 1) * self.step, self.cells)
 
     @property
     def chunks(self) -> tuple[int, ...]:
-        """Cells of each block, in order."""
+        """Cells of each block, in the order of the output."""
         full, rest = divmod(self.cells, self.step)
         return (self.step,) * full + ((rest,) if rest else ())
 
@@ -192,7 +199,7 @@ class Plan:
         unit, margin, stride = self.spec.unit, self.spec.margin, axis.stride
         padded = -(-axis.size // unit) * unit
         end = min(padded, -(-last * stride // unit) * unit + margin)
-        return max(0, first * stride - margin), end
+        return max(0, first * stride // unit * unit - margin), end
 
     def _fixed(self, axis: Axis, first: int, last: int) -> tuple[int, int, list[Window]]:
         spec, stride = self.spec, axis.stride
@@ -286,6 +293,7 @@ def make_plan(
     batch: int | None = None,
     overlap: int = 0,
     side: int | None = None,
+    flip: tuple[bool, bool] = (False, False),
 ) -> Plan:
     """Decide on blocks and batches.
 
@@ -307,6 +315,8 @@ def make_plan(
         Pixels shared by neighbouring windows.
     side : int, optional
         Wanted side of a block in input pixels; None decides by bytes and store chunks.
+    flip : tuple of bool
+        Whether rows and columns of the output run against the canonical order.
     """
     made = channels * 4 / spec.stride**2
     dates = _dates_per_block(spec, sizes, chunks, bands * stored, made)
@@ -326,8 +336,8 @@ def make_plan(
     plan = Plan(
         spec=spec,
         time=Axis(sizes[0], time_stride, dates if keeps_time else 1, chunks[0]),
-        y=Axis(sizes[1], spec.stride, max(1, y // spec.stride), chunks[1]),
-        x=Axis(sizes[2], spec.stride, max(1, x // spec.stride), chunks[2]),
+        y=Axis(sizes[1], spec.stride, max(1, y // spec.stride), chunks[1], flip[0]),
+        x=Axis(sizes[2], spec.stride, max(1, x // spec.stride), chunks[2], flip[1]),
         bands=bands,
         stored=stored,
         channels=channels,

@@ -180,9 +180,10 @@ def prepare(
         batch=options.batch,
         overlap=overlap,
         side=options.chunk,
+        flip=cube.flip,
     )
     place = cube.place() if "latlon" in spec.needs else None
-    job = Job(plan, model, modalities, finish, place, cube.flip, options.device)
+    job = Job(plan, model, modalities, finish, place, options.device)
     return Prepared(job, cube, tuple(reasons), np.dtype(dtype))
 
 
