@@ -146,7 +146,7 @@ def test_netcdf_and_zip_are_read(here):
     cube = xeo.open_cube("cube.zarr").load()
     cube.to_netcdf("cube.nc", engine="h5netcdf")
     with zarr.storage.ZipStore("cube.zarr.zip", mode="w") as store:
-        cube.chunk().drop_encoding().to_zarr(store, consolidated=False, zarr_format=3)
+        cube.drop_encoding().to_zarr(store, consolidated=False, zarr_format=3)
     truth = cube.eo.embed("band_stats")
     for source in ("cube.nc", "cube.zarr.zip"):
         done = call("embed", source, "out.zarr", "--model", "band_stats", "--overwrite")
