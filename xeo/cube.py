@@ -153,15 +153,15 @@ class Cube:
                 f"Try: obj.isel({name}=obj[{name!r}].notnull())"
             )
         steps = np.diff(dates)
-        if (steps == np.timedelta64(0)).any() or len(np.unique(dates)) < len(dates):
+        if (steps == np.timedelta64(0, "ns")).any() or len(np.unique(dates)) < len(dates):
             twice = pd.Index(dates)[pd.Index(dates).duplicated()][0]
             raise DateError(
                 f"expected each date once along {name!r}, got {twice} more than once. "
                 f"Try: obj.groupby({str(name)!r}).first() or obj.drop_duplicates("
                 f"{str(name)!r})"
             )
-        if (steps < np.timedelta64(0)).any():
-            at = int(np.argmax(steps < np.timedelta64(0)))
+        if (steps < np.timedelta64(0, "ns")).any():
+            at = int(np.argmax(steps < np.timedelta64(0, "ns")))
             raise DateError(
                 f"expected dates in order along {name!r}, got {dates[at + 1]} after "
                 f"{dates[at]}. Try: obj.sortby({str(name)!r})"

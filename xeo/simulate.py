@@ -157,7 +157,7 @@ def _dates(dates: int | Sequence[Any]) -> npt.NDArray[np.datetime64]:
         days = (np.arange(dates) * 365 / dates + 5).astype("timedelta64[D]")
         return (np.datetime64("2023-01-01T10:30:00") + days).astype("datetime64[ns]")
     given = np.asarray(dates, dtype="datetime64[ns]")
-    if given.ndim != 1 or not given.size or np.any(np.diff(given) <= np.timedelta64(0)):
+    if given.ndim != 1 or not given.size or np.any(np.diff(given) <= np.timedelta64(0, "ns")):
         raise DateError(f"expected increasing dates, got {list(dates)}. Try: sorted(set(dates))")
     return given
 

@@ -53,7 +53,8 @@ def test_the_default_needs_no_weights_and_stays_lazy(simulated, max_computes):
 
 
 def test_dynamic_world_equals_its_golden_output(flanders, weights_dir):
-    golden = np.load(weights_dir / "golden" / "dynamicworld_golden.npz")
+    with np.load(weights_dir / "golden" / "dynamicworld_golden.npz") as file:
+        golden = dict(file)
     names = [str(b) for b in golden["bands"]]
     values = golden["raw_dn"].transpose(2, 0, 1)[None]
     date = pd.Timestamp(str(golden["date"]))

@@ -31,8 +31,9 @@ def month_window(dates: Any, count: int, start: str | None = None) -> Any:
     """
     stamps = np.asarray(dates).astype("datetime64[M]")
     first, last = stamps.min(), stamps.max()
-    first = max(first, last - (count - 1)) if start is None else np.datetime64(start, "M")
-    return np.arange(first, min(first + count, last + 1), dtype="datetime64[M]")
+    month = np.timedelta64(1, "M")
+    first = max(first, last - (count - 1) * month) if start is None else np.datetime64(start, "M")
+    return np.arange(first, min(first + count * month, last + month), dtype="datetime64[M]")
 
 
 def masked_median(x: Any, bad: Any, axis: int) -> Any:
