@@ -14,11 +14,15 @@ GROUP_WORDS = {
 
 
 def write_pages(docs: Path) -> None:
-    """Write the reference pages of bands and models."""
+    """Write the reference pages of bands and models, and copy the notebooks."""
     folder = docs / "generated"
     folder.mkdir(exist_ok=True)
-    for name, text in (("bands", bands_page()), ("models", models_page())):
-        path = folder / f"{name}.rst"
+    pages = {"bands.rst": bands_page(), "models.rst": models_page()}
+    # Sphinx reads only what lies below its own folder.
+    for notebook in sorted((docs.parent / "notebooks").glob("*.ipynb")):
+        pages[notebook.name] = notebook.read_text("utf-8")
+    for name, text in pages.items():
+        path = folder / name
         # An unchanged page keeps its time, and Sphinx does not build it again.
         if not path.exists() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")
