@@ -109,10 +109,10 @@ def _scenes(weights: bool) -> list[Scene]:
         Scene(
             "flanders",
             data / "flanders_a_s2.zarr.zip",
-            "Fields in Flanders, Sentinel-2",
+            "A village and its fields in Flanders, Sentinel-2",
             f"{COPERNICUS} 2017-2018",
             slice("2018-06-15", "2018-07-15"),
-            ("dynamic_world", "presto"),
+            ("presto", "dynamic_world"),
             "2018",
         ),
     ]
@@ -132,7 +132,7 @@ def _simulated(data: Path) -> Scene:
         "SIMULATED farmland (formulas, no observation)",
         "xeo.simulate_cube",
         slice("2023-05", "2023-09"),
-        ("mosaiks", "dynamic_world", "presto"),
+        ("mosaiks", "dynamic_world"),
         "2023",
     )
 
@@ -177,7 +177,7 @@ def _draw(scene: Scene, date: str, made: dict[str, xr.DataArray]) -> Path:
     count = len(made) + 1
     columns = count if count < 4 else 2
     rows = -(-count // columns)
-    size = (5.8 * columns, 5.4 * rows + 0.8)
+    size = (5.8 * columns + (1.6 if "classes" in made else 0), 5.2 * rows + 0.8)
     figure, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     axes = grid.ravel()
     for ax in axes[count:]:
@@ -188,7 +188,8 @@ def _draw(scene: Scene, date: str, made: dict[str, xr.DataArray]) -> Path:
     for ax, (model, array) in zip(axes[1:count], made.items(), strict=True):
         _panel(ax, model, array, date)
     figure.suptitle(scene.title, fontsize=16)
-    figure.supxlabel(scene.source, fontsize=8)
+    note = ". Within 20 pixels of the border Dynamic World has no context, and errs."
+    figure.supxlabel(scene.source + (note if "classes" in made else ""), fontsize=9)
     path = DEMO / f"{scene.name}.png"
     figure.savefig(path, dpi=110)
     plt.close(figure)
