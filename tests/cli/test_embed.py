@@ -39,9 +39,8 @@ def test_the_command_is_the_verb(here):
     assert done.exit_code == 0, done.stderr
     assert re.match(r"wrote out.zarr: time 12, embedding 20, y 8, x 8; [\d.]+ MB in", done.stdout)
     truth = xeo.open_cube("cube.zarr").eo.embed("band_stats")
-    with xr.open_zarr("out.zarr", decode_coords="all") as made:
+    with xr.open_zarr("out.zarr") as made:
         xr.testing.assert_identical(made["embeddings"].compute(), truth.compute())
-        assert made.rio.crs.to_epsg() == 32631
 
 
 def test_options_reach_the_verb(here):
