@@ -68,9 +68,7 @@ def test_what_is_said_settles_units(given, told, units, scale, offset):
     assert found.units == units
     assert found.scale == pytest.approx(scale)
     assert found.offset == pytest.approx(offset)
-    assert bool(found.reason) == (units is not None and "temperature" not in given.label) or (
-        found.reason == "attribute units"
-    )
+    assert bool(found.reason) == (units is not None)
 
 
 def test_baselines_give_each_date_its_offset():

@@ -174,7 +174,8 @@ def settle(stored: Stored, told: Told) -> Calibration:
     if word == "dn" or (word is None and stored.dtype.kind in "iu"):
         return _by_product(stored, told, nodata)
     if word is None and _physical(stored) not in (None, "reflectance", "db", "power"):
-        word = _physical(stored)
+        name = stored.sensor.name if stored.sensor else ""
+        return Calibration(_physical(stored), 1.0, 0.0, nodata, f"documented units of {name}")
     return Calibration(word, 1.0, told.offset or 0.0, nodata, "attribute units" if word else "")
 
 

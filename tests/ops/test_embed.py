@@ -104,8 +104,7 @@ def test_galileo_gives_a_vector_a_patch(flanders):
 def test_results_survive_a_store(bolzano, tmp_path):
     made = bolzano.eo.embed(BandStats(8), dates=slice("2022-06-01", "2022-06-06"))
     made.to_zarr(tmp_path / "out.zarr", consolidated=False)
-    again = xr.open_zarr(tmp_path / "out.zarr", decode_coords="all", consolidated=False)
-    again = again["embeddings"]
+    again = xr.open_zarr(tmp_path / "out.zarr", consolidated=False)["embeddings"]
     xr.testing.assert_identical(again.compute(), made.compute())
     assert again.attrs["xeo_model"] == "band_stats"
     assert json.loads(again.attrs["xeo_parameters"]) == {"stride": 8}

@@ -77,7 +77,7 @@ def test_plain_open_zarr_gives_what_embed_returns(stored, tmp_path):
 
 def test_the_crs_is_found_again(stored, tmp_path):
     xeo.write(embedded(stored), tmp_path / "out.zarr", progress=False)
-    with xr.open_zarr(tmp_path / "out.zarr", decode_coords="all") as again:
+    with xr.open_zarr(tmp_path / "out.zarr") as again:
         assert again.rio.crs.to_epsg() == 32631
 
 

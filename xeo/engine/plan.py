@@ -122,6 +122,8 @@ class Plan:
         Channels of the output; 0 for one without an axis of channels.
     tile : int
         Longest side that a model of any size sees at once, halo not counted.
+    inputs : tuple of str
+        What is read, in words.
     """
 
     spec: ModelSpec
@@ -137,6 +139,7 @@ class Plan:
     keeps_time: bool
     outputs: int
     tile: int
+    inputs: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -267,6 +270,7 @@ class Plan:
         lines = [
             f"{spec.name}: {' x '.join(map(str, self.shape))} {self.dtype}, "
             f"{_size(math.prod(self.shape) * np.dtype(self.dtype).itemsize)}",
+            *(f"  input    {line}" for line in self.inputs),
             f"  model    window {window}, halo {spec.margin} px, stride {spec.stride} px, "
             f"overlap {self.overlap} px, dates {spec.time}",
             f"  blocks   {self.blocks} of {self.y.step * self.y.stride} x "
@@ -294,6 +298,7 @@ def make_plan(
     overlap: int = 0,
     side: int | None = None,
     flip: tuple[bool, bool] = (False, False),
+    inputs: tuple[str, ...] = (),
 ) -> Plan:
     """Decide on blocks and batches.
 
@@ -317,6 +322,8 @@ def make_plan(
         Wanted side of a block in input pixels; None decides by bytes and store chunks.
     flip : tuple of bool
         Whether rows and columns of the output run against the canonical order.
+    inputs : tuple of str
+        What is read, in words, for people.
     """
     made = channels * 4 / spec.stride**2
     dates = _dates_per_block(spec, sizes, chunks, bands * stored, made)
@@ -347,6 +354,7 @@ def make_plan(
         keeps_time=keeps_time,
         outputs=outputs,
         tile=tile,
+        inputs=inputs,
     )
     return plan if batch else _with_batch(plan)
 

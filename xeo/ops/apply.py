@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -93,8 +93,10 @@ class Prepared:
         dims, coords = coordinates(self.cube, job.plan, channel)
         made = xr.DataArray(data, dims=dims, coords=coords, name=name)
         made.attrs = {**attrs, **self.provenance()}
-        if self.cube.grid_mapping is not None and self.cube.grid_mapping in made.coords:
-            made.encoding["grid_mapping"] = str(self.cube.grid_mapping)
+        if self.cube.grid_mapping is not None:
+            # As an attribute rather than in the encoding: xarray then stores the variable it
+            # names as a coordinate, and it comes back as one however the store is opened.
+            made.attrs["grid_mapping"] = str(self.cube.grid_mapping)
         return made
 
     def provenance(self) -> dict[str, str]:
@@ -181,6 +183,7 @@ def prepare(
         overlap=overlap,
         side=options.chunk,
         flip=cube.flip,
+        inputs=_described(cubes, modalities, reasons),
     )
     place = cube.place() if "latlon" in spec.needs else None
     job = Job(plan, model, modalities, finish, place, options.device)
@@ -283,6 +286,22 @@ def _modalities(
         made.append(_modality(one, cube, source, absent, spec, y, x))
         first = first or cube
     return tuple(made), reasons
+
+
+def _described(
+    cubes: Mapping[Input, Cube], modalities: Sequence[Modality], reasons: Sequence[str]
+) -> tuple[str, ...]:
+    """Say for people what is read, and why its units are what they are."""
+    lines = []
+    for (one, cube), modality in zip(cubes.items(), modalities, strict=True):
+        bands = modality.source.bands - len(modality.absent)
+        sensors = " or ".join(sensor.name for sensor in cube.sensors) or "no known sensor"
+        why = [r.partition(": ")[2] for r in reasons if r.startswith(f"{one.modality}: ")]
+        units = one.units if isinstance(one.units, str) else ""
+        told = f" in {units}" if units else ""
+        by = f" by {', '.join(why)}" if why else ""
+        lines.append(f"{one.modality}: {bands} bands of {sensors}{told}{by}")
+    return tuple(lines)
 
 
 def _modality(

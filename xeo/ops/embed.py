@@ -169,7 +169,6 @@ def dequantize(obj: xr.DataArray) -> xr.DataArray:
         _dequantize, obj, dask="parallelized", output_dtypes=["float32"]
     )
     made.attrs = {k: v for k, v in obj.attrs.items() if k not in ("quantization", "_nodata")}
-    made.encoding = {k: v for k, v in obj.encoding.items() if k == "grid_mapping"}
     return made
 
 
