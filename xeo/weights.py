@@ -21,6 +21,7 @@ from typing import Any
 from xeo import weight_formats
 from xeo.errors import UnknownNameError, WeightsError
 from xeo.lazy import require
+from xeo.progress import bar, quiet_pooch
 from xeo.weight_formats import Reader, Tensors
 
 _READERS: dict[str, Reader] = {
@@ -285,9 +286,7 @@ def _folders() -> list[Path]:
 
 
 def _cache() -> Path:
-    import pooch
-
-    return Path(pooch.os_cache("xeo"))
+    return Path(quiet_pooch().os_cache("xeo"))
 
 
 def _searched() -> Iterator[Path]:
@@ -318,8 +317,7 @@ def _locate(file: WeightFile) -> tuple[Path, Upstream]:
 
 
 def _download(file: WeightFile, copy: Upstream, url: str) -> Path:
-    import pooch
-
+    pooch = quiet_pooch()
     try:
         with _quiet(pooch.get_logger()):
             # Writes beside the target, checks the hash, then renames: never a partial file.
@@ -341,19 +339,17 @@ class _Fetch:
     copy: Upstream
 
     def __call__(self, url: str, output: str, pooch: Any, /) -> None:
-        from tqdm import tqdm
-
         requests = require("requests", purpose="download weights")
         name, size = self.copy.filename, self.copy.size
         with (
             requests.get(url, stream=True, timeout=30) as response,
             open(output, "wb") as target,
-            tqdm(total=size, desc=name, unit="B", unit_scale=True) as bar,
+            bar(total=size, desc=name, unit="B", unit_scale=True) as shown,
         ):
             response.raise_for_status()
             for block in response.iter_content(1 << 16):
-                bar.update(target.write(block))
-                if bar.n > size:
+                shown.update(target.write(block))
+                if shown.n > size:
                     raise ValueError(f"more than {size} bytes")
 
 

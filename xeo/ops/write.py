@@ -18,6 +18,7 @@ from xeo.engine import executor, lazy
 from xeo.errors import OptionError, StoreError, XeoError
 from xeo.ops.place import COMPLETE, check_free, local
 from xeo.ops.stop import Stop
+from xeo.progress import bar
 
 #: What is kept of the encoding of a source, which may be of another Zarr version.
 _ENCODING = ("units", "calendar", "grid_mapping")
@@ -301,9 +302,7 @@ class _Bar:
     def __enter__(self) -> Callable[[int], None]:
         if callable(self.progress):
             return self.progress
-        from tqdm.auto import tqdm
-
-        self.bar = tqdm(
+        self.bar = bar(
             total=self.total,
             desc=self.name,
             unit="value",

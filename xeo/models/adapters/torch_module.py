@@ -34,6 +34,7 @@ from xeo.models.adapters.recipe import (
     write_tensors,
 )
 from xeo.models.torch_runtime import module_for
+from xeo.progress import quiet_pooch
 from xeo.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -178,9 +179,7 @@ def _from_factory(
 
 
 def _cache() -> Path:
-    import pooch
-
-    return Path(pooch.os_cache("xeo")) / "modules"
+    return Path(quiet_pooch().os_cache("xeo")) / "modules"
 
 
 @dataclass(frozen=True)
