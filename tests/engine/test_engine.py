@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import dask
@@ -441,3 +443,17 @@ def test_results_pickle_and_compute_in_another_scheduler():
 def test_xeo_is_the_function_behind_the_method():
     cube = make_cube()
     assert cube.eo.embed(Convolution()).identical(xeo.embed(cube, Convolution()))
+
+
+def test_names_are_equal_in_another_process(tmp_path):
+    make_cube().to_zarr(tmp_path / "cube.zarr", zarr_format=2)
+    code = (
+        "import xarray as xr, xeo\n"
+        f"cube = xr.open_zarr({str(tmp_path / 'cube.zarr')!r})['cube']\n"
+        "print(cube.eo.embed('band_stats', dtype='int8').data.name)"
+    )
+    names = {
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+        for _ in range(2)
+    }
+    assert len(names) == 1

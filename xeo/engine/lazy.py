@@ -56,7 +56,9 @@ def token(job: Job, *words: object) -> str:
          m.source.nodata, m.source.convert, m.dates, m.y, m.x)
         for m in job.modalities
     ]  # fmt: skip
-    return str(tokenize(read, settings, repr(job.plan), pickle.dumps(job.model), words))
+    # Pickles, because the repr of a function holds its address in this process.
+    made = pickle.dumps((job.model, job.finish))
+    return str(tokenize(read, settings, repr(job.plan), made, words))
 
 
 def _content(array: Any) -> Any:

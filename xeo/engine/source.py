@@ -70,7 +70,10 @@ class Part:
         region = self.region(time, y, x)
         try:
             block = _load(self.array[region])
-        except (OSError, ValueError, KeyError, RuntimeError) as err:
+        except MemoryError:
+            raise
+        except Exception as err:
+            # Stores and decompressors have errors of their own: BadZipFile, zlib.error, ...
             place = dict(zip(self.roles, region, strict=True))
             raise StoreError(
                 f"reading {self.name or 'a variable'} at {place} failed: "

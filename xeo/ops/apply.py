@@ -86,7 +86,7 @@ class Prepared:
         """
         job, dtype = self.job, self.dtype
         if self.lazy:
-            token = lazy.token(job, name, str(dtype), repr(job.finish))
+            token = lazy.token(job, name, str(dtype))
             data = lazy.build(job, name=f"xeo-{name}-{token}", dtype=dtype)
         else:
             data = executor.compute(job, dtype)
