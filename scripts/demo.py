@@ -79,7 +79,7 @@ def main() -> int:
     click.echo(f"\nDone in {time.perf_counter() - start:.0f} s. Look at:")
     for picture in pictures:
         click.echo(f"  {_short(picture)}")
-    click.echo("The vectors are in demo/*.zarr: xarray.open_zarr('demo/...', decode_coords='all')")
+    click.echo("The vectors are in demo/*.zarr: xarray.open_zarr('demo/...')")
     return 0
 
 
@@ -159,7 +159,7 @@ def _run(scene: Scene, command: str, model: str, *options: str) -> xr.DataArray:
     done = subprocess.run([sys.executable, "-m", "xeo", *arguments, "--overwrite"], cwd=ROOT)
     if done.returncode:
         sys.exit(done.returncode)
-    opened = xr.open_zarr(out, decode_coords="all")
+    opened = xr.open_zarr(out)
     (name,) = opened.data_vars
     array = opened[name].load()
     assert opened.attrs["xeo_complete"] == 1, f"{out} is not complete"
