@@ -136,9 +136,11 @@ class ModelSpec:
     citation: str = ""
 
     def __post_init__(self) -> None:
+        short = (Input("image", self.bands, self.units),)
         if not self.inputs:
-            object.__setattr__(self, "inputs", (Input("image", self.bands, self.units),))
-        elif self.bands is not None or self.units is not None:
+            object.__setattr__(self, "inputs", short)
+        elif (self.bands, self.units) != (None, None) and self.inputs != short:
+            # `dataclasses.replace` gives both, alike.
             self._refuse("give either bands and units, or inputs, not both")
         if self.inputs[0].optional:
             self._refuse("the first input gives the output its grid and cannot be optional")

@@ -41,6 +41,7 @@ from xeo.errors import (
 )
 from xeo.kernels.windows import blend_weight, inside
 from xeo.ops.apply import Options, prepare
+from xeo.spec import ModelSpec
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -128,6 +129,16 @@ def test_a_window_is_the_square_the_spec_says():
     # Kept squares are 4 px: the second window in y and x reads pixels 2 to 9.
     assert made[1, 2, 2] == pytest.approx(values[2:10, 2:10].mean())
     assert made[1, 3, 3] == pytest.approx(values[2:10, 2:10].mean())
+
+
+def test_overlap_can_be_asked_for():
+    cube = make_cube((1, 1, 8, 14))
+    made = cube.eo.embed(Patch(8, 0, 1), overlap=2)
+    np.testing.assert_array_equal(made, cube.eo.embed(Patch(8, 0, 1, 2)))
+    spec = ModelSpec("named", bands=("red",), window=8, channels=1)
+    assert replace(spec, overlap=2).overlap == 2
+    with pytest.raises(ModelError, match="either bands and units, or inputs"):
+        replace(spec, bands=("nir",))
 
 
 def test_blended_windows_average_by_weight():
