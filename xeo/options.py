@@ -38,3 +38,8 @@ def thread_share(count: int) -> Iterator[None]:
         yield
     finally:
         _THREADS.reset(token)
+
+
+def tunes_malloc() -> bool:
+    """Whether the C library may keep large buffers during a run; ``XEO_TUNE_MALLOC=0`` says no."""
+    return os.environ.get("XEO_TUNE_MALLOC", "1") != "0"

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xeo import options
+from xeo.engine.heap import large_buffers
 from xeo.engine.job import Job
 
 Place = tuple[slice, ...]
@@ -54,7 +55,16 @@ def run(
     On an error, or when the calling thread is interrupted, no further block starts, and
     those at work are finished and kept whole before the exception leaves this function.
     """
-    count = min(workers or options.cores(), job.plan.blocks)
+    with large_buffers():
+        _run(job, keep, min(workers or options.cores(), job.plan.blocks), progress)
+
+
+def _run(
+    job: Job,
+    keep: Callable[[Place, NDArray[Any]], None],
+    count: int,
+    progress: Callable[[int], None] | None,
+) -> None:
     stop = threading.Event()
 
     def make(number: int) -> int:

@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from xeo import options
+from xeo.engine.heap import large_buffers
 from xeo.engine.job import Job
 from xeo.engine.source import Feed, Part, is_dask
 
@@ -94,7 +95,7 @@ class _Task:
         self.job = job
 
     def __call__(self, block_id: tuple[int, ...]) -> Any:
-        with options.thread_share(_share(self.job.plan.blocks)):
+        with large_buffers(), options.thread_share(_share(self.job.plan.blocks)):
             return self.job(_index(self.job, block_id))
 
 
@@ -118,7 +119,7 @@ class _FedTask:
                 for part in source.inputs
             ]
             sources[number] = source.with_arrays(arrays)
-        with options.thread_share(_share(self.job.plan.blocks)):
+        with large_buffers(), options.thread_share(_share(self.job.plan.blocks)):
             return self.job(index, sources)
 
 

@@ -18,6 +18,8 @@ BLOCK_BYTES = 128 * 2**20
 CALL_BYTES = 256 * 2**20
 #: Longest side of a block, in input pixels; longer ones only cost memory.
 LONGEST = 1024
+#: Blocks that keep several workers busy to the end; a cube of fewer is cut finer.
+MANY, FEW = 16, 8
 #: A block that keeps dates apart is not cut shorter than this for the sake of more dates.
 SHORTEST = 256
 
@@ -331,8 +333,12 @@ def make_plan(
     call = int(math.sqrt(CALL_BYTES / (spec.activation_bytes + 8 * bands)))
     if side is None:
         per_pixel = dates * bands * (stored + 1) + made * (dates if keeps_time else 1)
-        side = min(int(math.sqrt(BLOCK_BYTES / per_pixel)), LONGEST)
-        y, x = (_side(side, kept, sizes[i], chunks[i]) for i in (1, 2))
+        most = int(math.sqrt(BLOCK_BYTES / per_pixel))
+        # A halo is read and computed twice: then a few blocks must do.
+        wanted = -(-(FEW if spec.margin else MANY) * dates // sizes[0]) if keeps_time else MANY
+        # Decoding a chunk once for each part of it costs a cheap network more than idle workers.
+        least = SHORTEST if spec.window else max(SHORTEST, *chunks[1:])
+        y, x = _sides(most, kept, sizes[1:], chunks[1:], wanted, least)
     else:
         y = x = max(kept, -(-side // kept) * kept)
     longest = max(y, x)
@@ -382,6 +388,25 @@ def _dates_per_block(
     area = min(sizes[1], LONGEST) * min(sizes[2], LONGEST)
     several = int(BLOCK_BYTES / 4 / (area * (read + made))) // chunk
     return min(sizes[0], chunk * max(1, several))
+
+
+def _sides(
+    most: int,
+    unit: int,
+    sizes: tuple[int, int],
+    chunks: tuple[int, int],
+    wanted: int,
+    least: int,
+) -> tuple[int, int]:
+    """Return the largest sides, from `LONGEST` down to the least, that give enough blocks."""
+    longest = LONGEST
+    while True:
+        target = min(most, longest)
+        y, x = (_side(target, unit, n, c) for n, c in zip(sizes, chunks, strict=True))
+        enough = -(-sizes[0] // y) * -(-sizes[1] // x) >= wanted
+        if enough or longest // 2 < least:
+            return y, x
+        longest //= 2
 
 
 def _side(target: int, unit: int, size: int, chunk: int) -> int:

@@ -1,0 +1,71 @@
+"""Keep large buffers in the process between operations, while blocks are at work.
+
+The C library of Linux maps every large buffer anew and gives it back at once, so that a network
+pays page faults for each layer: a third to a half of its time on a CPU. While a block runs, and
+no longer, such buffers come from the heap and stay there for the next layer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from xeo import options
+
+# Of <malloc.h>.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_LARGE = 1 << 30
+#: What glibc itself moves up to in a process that has freed large buffers.
+_USUAL_MMAP, _USUAL_TRIM = 32 << 20, 64 << 20
+
+_lock = threading.Lock()
+_running = 0
+
+
+@contextmanager
+def large_buffers() -> Iterator[None]:
+    """Serve large buffers from the heap inside the block, in all threads.
+
+    Does nothing where the C library is not glibc, or ``XEO_TUNE_MALLOC=0`` is set. When the
+    last block of all threads ends, the usual thresholds are back and free memory is returned.
+    """
+    mallopt = _mallopt() if options.tunes_malloc() else None
+    if mallopt is None:
+        yield
+        return
+    _enter(mallopt)
+    try:
+        yield
+    finally:
+        _leave(mallopt)
+
+
+def _enter(mallopt: Callable[[int, int], int]) -> None:
+    global _running
+    with _lock:
+        _running += 1
+        if _running == 1:
+            mallopt(_MMAP_THRESHOLD, _LARGE)
+            mallopt(_TRIM_THRESHOLD, _LARGE)
+
+
+def _leave(mallopt: Callable[[int, int], int]) -> None:
+    global _running
+    with _lock:
+        _running -= 1
+        if _running == 0:
+            mallopt(_MMAP_THRESHOLD, _USUAL_MMAP)
+            mallopt(_TRIM_THRESHOLD, _USUAL_TRIM)
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+@cache
+def _mallopt() -> Callable[[int, int], int] | None:
+    if platform.libc_ver()[0] != "glibc":
+        return None
+    found: Callable[[int, int], int] | None = getattr(ctypes.CDLL(None), "mallopt", None)
+    return found
