@@ -8,6 +8,7 @@ import pytest
 import rioxarray
 import xarray as xr
 
+import xeo  # noqa: F401  (registers .eo)
 from xeo.calibration import Told
 from xeo.cube import Cube
 from xeo.errors import BandError, DimensionError, GridError, UnitsError
@@ -99,6 +100,16 @@ def test_geotiffs_read_by_rioxarray(tmp_path):
         source, _, _ = found.source(RED_NIR, Told(units="dn", offset=0))
         raw, _ = source.read(np.arange(1), np.arange(4), np.arange(5))
         np.testing.assert_array_equal(raw[0], image.values[:2])
+
+
+def test_numbers_below_the_offset_go_negative_and_do_not_wrap():
+    dark = scene().copy(data=np.full((2, 3, 4, 5), 400, "u2"))
+    dark = dark.assign_coords(time=pd.to_datetime(["2023-01-01", "2023-02-01"]))
+    made = dark.sel(band=["B04"]).eo.embed("band_stats", offset=-1000, sensor="sentinel2_l2a")
+    np.testing.assert_allclose(made[:, 0], -0.06, rtol=1e-5)
+    full = dark.copy(data=np.full((2, 3, 4, 5), 65535, "u2")).sel(band=["B04"])
+    made = full.eo.embed("band_stats", offset=0, sensor="sentinel2_l2a")
+    np.testing.assert_allclose(made[:, 0], 6.5535, rtol=1e-5)
 
 
 def test_bands_of_one_variable_are_read_together():

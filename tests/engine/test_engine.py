@@ -131,6 +131,27 @@ def test_a_window_is_the_square_the_spec_says():
     assert made[1, 3, 3] == pytest.approx(values[2:10, 2:10].mean())
 
 
+def test_windows_without_a_valid_pixel_have_no_say_in_a_blend():
+    cube = make_cube((2, 1, 8, 20))
+    cube[1, 0, :, :8] = np.nan
+    made = cube.eo.embed(Patch(8, 0, 1, 2)).values[:, 1, 0]
+    second = cube.values[1, 0, :, 6:14].copy()
+    second[np.isnan(second)] = 0
+    # Columns 6 and 7 are missing themselves; 8 is the second window's alone, on both dates.
+    assert np.isnan(made[1, :8]).all()
+    assert made[1, 8] == pytest.approx(second.mean())
+    assert np.isfinite(made[0]).all()
+    holed = make_cube((1, 1, 8, 14))
+    holed[0, 0, :, :6] = np.nan
+    holed[0, 0, 1:, 6:8] = np.nan
+    made = holed.eo.embed(Patch(8, 0, 1, 2)).values[0, 1]
+    right = np.nan_to_num(holed.values[0, 0, :, 6:14]).mean()
+    left = np.nan_to_num(holed.values[0, 0, :, 0:8]).mean()
+    weight = blend_weight(8, 2)
+    mixed = (left * weight[6] + right * weight[0]) / (weight[6] + weight[0])
+    assert made[0, 6] == pytest.approx(mixed)
+
+
 def test_overlap_can_be_asked_for():
     cube = make_cube((1, 1, 8, 14))
     made = cube.eo.embed(Patch(8, 0, 1), overlap=2)

@@ -101,3 +101,12 @@ def test_stores_of_every_kind_give_the_same(store, tmp_path, suffix):
         made = opened.eo.embed("mosaiks")
         assert made.chunks is not None
         xr.testing.assert_allclose(made.compute(), expected)
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_what_the_cpu_gives(store, model):
+    cube = xeo.open_cube(store)
+    expected = cube.eo.embed(model, chunk=64).compute()
+    made = cube.eo.embed(model, chunk=64, device="cuda").compute()
+    np.testing.assert_allclose(made, expected, atol=1e-3)
+    assert made.chunks is None

@@ -199,7 +199,8 @@ class _Work:
         self.each = self.spec.time == "each"
         self.first_date = self.plan.dates(index[0])[0]
         self.out = np.zeros((last - first, self.plan.channels, *self.cells), np.float32)
-        self.weight = np.zeros(self.cells, np.float32) if self.plan.overlap else None
+        shape = (last - first, 1, *self.cells)
+        self.weight = np.zeros(shape, np.float32) if self.plan.overlap else None
 
     def run(self, rows: list[Window], columns: list[Window]) -> Array:
         bad = self._bad()
@@ -215,7 +216,7 @@ class _Work:
             for alike in _by_size(samples):
                 for start in range(0, len(alike), self.plan.batch):
                     self._run(alike[start : start + self.plan.batch])
-        self._blend(rows, columns)
+        self._blend()
         self._blank(bad, rows[0], columns[0])
         return self.out if self.plan.keeps_time else self.out[0]
 
@@ -324,7 +325,9 @@ class _Work:
         if self.weight is None:
             self.out[(dates, slice(None), *here)] = kept
         else:
-            self.out[(dates, slice(None), *here)] += kept * self._weights(row, column)[there]
+            weights = self._weights(row, column)[there]
+            self.out[(dates, slice(None), *here)] += kept * weights
+            self.weight[(dates, slice(None), *here)] += weights
 
     def _weights(self, row: Window, column: Window) -> Array:
         overlap = self.plan.overlap // self.spec.stride
@@ -334,17 +337,10 @@ class _Work:
         ]
         return np.asarray(sides[0][:, None] * sides[1])
 
-    def _blend(self, rows: list[Window], columns: list[Window]) -> None:
-        if self.weight is None:
-            return
-        for row in rows:
-            for column in columns:
-                here, there = zip(
-                    *(_overlap(w, n) for w, n in zip((row, column), self.cells, strict=True)),
-                    strict=True,
-                )
-                self.weight[here] += self._weights(row, column)[there]
-        self.out /= self.weight
+    def _blend(self) -> None:
+        """Divide by what was added up: a window that was skipped has no say."""
+        if self.weight is not None:
+            np.divide(self.out, self.weight, out=self.out, where=self.weight > 0)
 
     def _blank(self, bad: Array, row: Window, column: Window) -> None:
         """Set to NaN the cells that saw nothing but bad pixels of their own."""
