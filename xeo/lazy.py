@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 from xeo.errors import MissingDependencyError
@@ -52,9 +53,32 @@ def require(name: str, *, purpose: str) -> ModuleType:
         if err.name is not None and err.name.partition(".")[0] != top:
             # The package is there and misses a part of its own: its message says more.
             raise
-        extra = EXTRAS.get(top)
-        cure = f'pip install "xarray-eo[{extra}]"' if extra else f"pip install {top}"
-        raise MissingDependencyError(
-            f"expected the package {top!r} to {purpose}, but it is not installed. Try: {cure}",
-            name=top,
-        ) from err
+        raise _missing(top, purpose) from err
+
+
+def check(name: str, *, purpose: str) -> None:
+    """Say that a package is not installed, without the time that importing it takes.
+
+    Parameters
+    ----------
+    name : str
+        Of the package, ``"torch"``.
+    purpose : str
+        What it is needed for, as a phrase that follows "to".
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is not installed.
+    """
+    if importlib.util.find_spec(name) is None:
+        raise _missing(name, purpose)
+
+
+def _missing(name: str, purpose: str) -> MissingDependencyError:
+    extra = EXTRAS.get(name)
+    cure = f'pip install "xarray-eo[{extra}]"' if extra else f"pip install {name}"
+    return MissingDependencyError(
+        f"expected the package {name!r} to {purpose}, but it is not installed. Try: {cure}",
+        name=name,
+    )

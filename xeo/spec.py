@@ -105,6 +105,8 @@ class ModelSpec:
         Rough working memory of one call, per input pixel and date.
     weights : str, optional
         Name of its file in `xeo.weights`.
+    packages : tuple of str
+        Optional packages that a call imports: their absence is said before any work.
     tasks, architecture, total_parameters, license, citation :
         As in the STAC MLM and Scientific extensions; ``citation`` ends in a DOI or address.
     """
@@ -129,6 +131,7 @@ class ModelSpec:
     classes: tuple[str, ...] = ()
     activation_bytes: int = 1024
     weights: str | None = None
+    packages: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ("embedding",)
     architecture: str = ""
     total_parameters: int = 0

@@ -235,6 +235,7 @@ def test_the_examples_of_the_help_work(here, line, request):
         line += " --dry-run"  # without the network or s3fs it gets as far as a clear error
     if "presto" in line or "classify" in line:
         request.getfixturevalue("weights_dir")
+        pytest.importorskip("torch")
     _, *arguments = shlex.split(line)
     done = call(*arguments)
     if "s3://" in line:

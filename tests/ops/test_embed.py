@@ -12,7 +12,7 @@ import xarray as xr
 import zarr
 
 import xeo
-from xeo.errors import BandError, UnitsError, UnknownNameError, XeoWarning
+from xeo.errors import BandError, MissingDependencyError, UnitsError, UnknownNameError, XeoWarning
 from xeo.models.embedders.band_stats import BandStats
 
 
@@ -190,6 +190,12 @@ def test_a_sensor_that_the_model_does_not_know_is_warned_of():
     with pytest.warns(XeoWarning, match=r"trained on sentinel2, .* \['enmap'\]") as caught:
         cube.eo.embed("dynamic_world", sensor="enmap", explain=True)
     assert caught[0].filename == __file__
+
+
+def test_a_missing_package_is_said_before_any_work(simulated, monkeypatch, max_computes):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with max_computes(0), pytest.raises(MissingDependencyError, match=r"xarray-eo\[torch\]"):
+        simulated.eo.embed("presto")
 
 
 def test_explain_prints_the_plan_and_does_nothing(simulated, max_computes):

@@ -21,6 +21,7 @@ from xeo.engine.job import Job, Modality
 from xeo.engine.plan import make_plan
 from xeo.engine.source import Source
 from xeo.errors import BandError, DimensionError, GridError, OptionError, XeoWarning
+from xeo.lazy import check
 from xeo.ops.result import coordinates
 from xeo.spec import Input, ModelSpec
 from xeo.warn import warn
@@ -85,6 +86,8 @@ class Prepared:
             Attributes beside provenance.
         """
         job, dtype = self.job, self.dtype
+        for package in job.plan.spec.packages:
+            check(package, purpose=f"run the model {job.plan.spec.name!r}")
         if self.lazy:
             token = lazy.token(job, name, str(dtype))
             data = lazy.build(job, name=f"xeo-{name}-{token}", dtype=dtype)

@@ -64,6 +64,7 @@ _COMMON: dict[str, Any] = {
     "align": 2,
     "activation_bytes": 1536,
     "weights": "dynamicworld_forward",
+    "packages": ("torch",),
     "architecture": "fully convolutional network",
     "total_parameters": 231_209,
     "license": "Apache-2.0",

@@ -59,6 +59,7 @@ def _spec(patch: int, window: int, location: bool) -> ModelSpec:
         needs=("time", "latlon", "gsd", "mask") if location else ("time", "gsd", "mask"),
         activation_bytes=1024,
         weights="galileo_nano_encoder",
+        packages=("torch",),
         architecture="Vision Transformer",
         total_parameters=1_037_856,
         license="MIT",

@@ -41,6 +41,7 @@ def _spec(name: str) -> ModelSpec:
         needs=("time", "latlon", "mask"),
         activation_bytes=256,
         weights=name,
+        packages=("torch",),
         architecture="Transformer",
         total_parameters=402_624 + 64 * LONGEST[name],
         license="MIT",
