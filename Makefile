@@ -44,7 +44,7 @@ docs: $(VENV)/.docs ## Build the documentation.
 	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
-bench: $(VENV)/.test ## Measure the speed and memory of embed.
+bench: $(VENV)/.bench ## Measure the speed and memory of embed.
 	$(PY) benchmarks/embed.py
 
 ci: ## Run everything that has to pass.
@@ -77,6 +77,10 @@ $(VENV)/.demo: $(SETTLED) | $(VENV)/bin/uv
 $(VENV)/.test: $(SETTLED) | $(VENV)/bin/uv
 	$(INSTALL) -p $(PY) -e '.[test]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.bench: $(SETTLED) | $(VENV)/bin/uv
+	$(INSTALL) -p $(PY) -e '.[bench]'
+	@touch $@
 
 $(VENV)/.docs: $(SETTLED) | $(VENV)/bin/uv
 	$(INSTALL) -p $(PY) -e '.[docs,torch,viz]'
