@@ -55,5 +55,9 @@ class StoreError(XeoError, OSError):
     """A store cannot be read or written."""
 
 
+class CodecError(XeoError, ValueError):
+    """The bytes of a chunk are damaged, or not of the codec that reads them."""
+
+
 class MissingDependencyError(XeoError, ImportError):
     """An optional package is needed and not installed."""

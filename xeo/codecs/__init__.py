@@ -1,0 +1,1 @@
+"""Zarr codecs for cubes, one file each: lossy video, bounded error, lossless."""
