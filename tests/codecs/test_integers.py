@@ -1,0 +1,103 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+pytest.importorskip("imagecodecs")
+
+from xeo.codecs.integers import decode_integers, encode_integers, wanted_parts
+from xeo.errors import CodecError
+
+DTYPES = ["u1", "i1", "u2", "i2", "i4", "u4", "i8", "u8"]
+
+
+def back(values, effort=3, dates=None):
+    header, parts = encode_integers(values, effort)
+    header = json.loads(json.dumps(header))
+    views = [memoryview(part) for part in parts]
+    return decode_integers(header, views, values.shape, values.dtype, dates)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(DTYPES).flatmap(
+        lambda d: hnp.arrays(d, hnp.array_shapes(min_dims=4, max_dims=4, max_side=6))
+    )
+)
+def test_integers_of_any_type_and_range_come_back(values):
+    np.testing.assert_array_equal(back(values), values)
+    assert back(values).dtype == values.dtype
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("effort", [1, 3, 7, 9])
+def test_whole_ranges_come_back(dtype, effort):
+    limits = np.iinfo(dtype)
+    draw = np.random.default_rng(0).integers
+    values = draw(limits.min, limits.max, (3, 2, 9, 40), dtype, endpoint=True)
+    values.flat[:2] = limits.min, limits.max
+    np.testing.assert_array_equal(back(values, effort), values)
+
+
+def smooth(shape):
+    at = np.indices(shape)
+    return (1000 * np.sin(at[0] + at[1] + at[2] / 9 + at[3] / 7) + 2000).astype("u2")
+
+
+@pytest.mark.parametrize(
+    "shape", [(7, 3, 200, 90), (300, 2, 16, 16), (500, 1, 1, 1), (3, 70, 5, 5)]
+)
+def test_some_dates_need_some_parts(shape):
+    values = smooth(shape)
+    header, parts = encode_integers(values, 3)
+    for dates in ([0], [1, 2], [shape[0] - 1], range(0, shape[0], 3)):
+        dates = np.array(dates)
+        wanted = wanted_parts(header, dates, shape)
+        views = [memoryview(p if n in wanted else b"") for n, p in enumerate(parts)]
+        made = decode_integers(header, views, shape, values.dtype, dates)
+        np.testing.assert_array_equal(made, values[dates])
+
+
+def test_random_values_do_not_grow():
+    values = np.random.default_rng(0).integers(0, 65536, (2, 3, 64, 64), "u2")
+    _, parts = encode_integers(values, 7)
+    assert sum(map(len, parts)) <= values.nbytes + len(parts)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"low": "1"},
+        {"low": 2**70},
+        {"span": -1},
+        {"span": 2**64},
+        {"span": True},
+        {"dates": 0},
+        {"dates": 10**9},
+        {"dates": 1},
+    ],
+)
+def test_a_header_that_cannot_be_is_an_error(change):
+    values = smooth((4, 2, 30, 30))
+    header, parts = encode_integers(values, 3)
+    with pytest.raises(CodecError):
+        decode_integers(header | change, list(map(memoryview, parts)), values.shape, values.dtype)
+
+
+def test_damaged_pictures_are_errors_or_integers():
+    values = smooth((2, 2, 40, 40))
+    header, parts = encode_integers(values, 3)
+    draw = np.random.default_rng(0)
+    for _ in range(300):
+        broken = bytearray(parts[0])
+        for at in draw.integers(0, len(broken), 3):
+            broken[at] = draw.integers(256)
+        cut = bytes(broken[: draw.integers(len(broken) + 1)])
+        try:
+            made = decode_integers(header, [memoryview(cut)], values.shape, values.dtype)
+        except CodecError:
+            continue
+        assert made.shape == values.shape
