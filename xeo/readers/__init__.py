@@ -1,0 +1,1 @@
+"""Foreign archives, each opened by a backend of xarray."""
