@@ -67,24 +67,54 @@ def test_random_values_do_not_grow():
     assert sum(map(len, parts)) <= values.nbytes + len(parts)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"low": "1"},
-        {"low": 2**70},
-        {"span": -1},
-        {"span": 2**64},
-        {"span": True},
-        {"dates": 0},
-        {"dates": 10**9},
-        {"dates": 1},
-    ],
-)
+CHANGES = [
+    {"low": "1"},
+    {"low": 2**70},
+    {"span": -1},
+    {"span": 2**64},
+    {"span": True},
+    {"dates": 0},
+    {"dates": 10**9},
+    {"dates": 1},
+    {"bands": [0]},
+    {"bands": [0, 0]},
+    {"bands": [0, 2]},
+    {"grid": [1, 1, 1, 0]},
+    {"grid": [1, 0, 99, 0]},
+    {"grid": [2, 0, 1]},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_header_that_cannot_be_is_an_error(change):
     values = smooth((4, 2, 30, 30))
     header, parts = encode_integers(values, 3)
+    header["sets"][0] |= change
     with pytest.raises(CodecError):
-        decode_integers(header | change, list(map(memoryview, parts)), values.shape, values.dtype)
+        decode_integers(header, list(map(memoryview, parts)), values.shape, values.dtype)
+
+
+def test_repeated_bands_are_kept_once():
+    draw = np.random.default_rng(0)
+    fine = draw.integers(0, 9000, (3, 2, 48, 50), "u2")
+    coarse = draw.integers(0, 9000, (3, 2, 24, 25), "u2").repeat(2, 2).repeat(2, 3)
+    values = np.concatenate([fine[:, :1], coarse[:, :1], fine[:, 1:], coarse[:, 1:]], 1)
+    header, parts = encode_integers(values, 3)
+    assert [own.get("bands") for own in header["sets"]] == [[0, 2], [1, 3]]
+    assert sum(map(len, parts)) < 1.1 * fine.nbytes * 1.25
+    np.testing.assert_array_equal(back(values), values)
+    np.testing.assert_array_equal(back(values, dates=np.array([1])), values[1:2])
+
+
+@given(st.data())
+@settings(max_examples=30, deadline=None)
+def test_what_matters_comes_back(data):
+    shape = data.draw(hnp.array_shapes(min_dims=4, max_dims=4, max_side=5))
+    values = data.draw(hnp.arrays("i4", shape)).repeat(2, 2)
+    valid = data.draw(hnp.arrays(bool, values.shape))
+    header, parts = encode_integers(values, 3, valid)
+    made = decode_integers(header, list(map(memoryview, parts)), values.shape, values.dtype)
+    np.testing.assert_array_equal(made[valid], values[valid])
 
 
 def test_damaged_pictures_are_errors_or_integers():

@@ -4,21 +4,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xeo.codecs.pictures import MOST_CHANNELS, decode_picture, encode_picture
-from xeo.errors import CodecError
+from xeo.errors import CodecError, OptionError
+from xeo.kernels.upsampling import Repeats, find_repeats, keep_once, repeat
+
+__all__ = ["Shape", "check_effort", "decode_integers", "encode_integers", "wanted_parts"]
 
 Shape = tuple[int, int, int, int]
 #: A picture has at least so many pixels where there are dates enough: smaller ones pay more for
 #: what a coder learns anew in each, larger ones are read in vain when one date is wanted.
 _PIXELS = 1 << 16
+_FINE = (Repeats(), Repeats())
 
 
-def encode_integers(values: NDArray[Any], effort: int = 7) -> tuple[dict[str, Any], list[bytes]]:
+def check_effort(effort: int) -> None:
+    """Refuse an effort that has no meaning.
+
+    Raises
+    ------
+    OptionError
+        If it is not an integer from 1 to 9.
+    """
+    if type(effort) is not int or not 1 <= effort <= 9:
+        raise OptionError(
+            f"expected an effort from 1, fast, to 9, small, got {effort!r}. Try: effort=7"
+        )
+
+
+def encode_integers(
+    values: NDArray[Any], effort: int = 7, valid: NDArray[np.bool_] | None = None
+) -> tuple[dict[str, Any], list[bytes]]:
     """Code a cube of integers without loss.
 
     Parameters
@@ -27,6 +48,8 @@ def encode_integers(values: NDArray[Any], effort: int = 7) -> tuple[dict[str, An
         Of any range.
     effort : int
         From 1, fast, to 9, small.
+    valid : array of bool, optional
+        Where values matter; everywhere by default.
 
     Returns
     -------
@@ -34,16 +57,22 @@ def encode_integers(values: NDArray[Any], effort: int = 7) -> tuple[dict[str, An
         For `decode_integers`; JSON can say it.
     parts : list of bytes
     """
-    low, high = int(values.min()), int(values.max())
-    header = {"low": low, "span": high - low, "dates": _dates_each(values.shape)}
-    parts = []
-    for start in range(0, len(values), header["dates"]):
-        group = values[start : start + header["dates"]]
-        picture = _stacked(group).astype(np.uint64) - np.uint64(low % 2**64)
-        for channels in _blocks(picture.shape[0]):
-            for shift, dtype in _digits(header["span"]):
-                digit = (picture[channels] >> np.uint64(shift)).astype(dtype)
-                parts.append(encode_picture(digit, effort))
+    if valid is not None:
+        values = np.where(valid, values, 0).astype(values.dtype)
+    header: dict[str, Any] = {"sets": []}
+    parts: list[bytes] = []
+    for grids, bands in _alike(values).items():
+        whole = len(bands) == values.shape[1]
+        kept = keep_once(values if whole else values[:, bands], *grids)
+        matter = valid
+        if valid is not None:
+            matter = _any_once(valid if whole else valid[:, bands], grids)
+            kept = _filled(kept, matter)
+        own, coded = _encode_set(np.ascontiguousarray(kept), effort)
+        own |= {} if whole else {"bands": bands}
+        own |= {} if grids == _FINE else {"grid": [g for r in grids for g in astuple(r)]}
+        header["sets"].append(own)
+        parts += coded
     return header, parts
 
 
@@ -76,17 +105,15 @@ def decode_integers(
     CodecError
         If header and parts are not of such a cube.
     """
-    low, span, each = _checked(header, shape, dtype)
     wanted = np.arange(shape[0]) if dates is None else dates
     out = np.empty((len(wanted), *shape[1:]), dtype)
-    per_group = _parts_each(span, shape)
-    for group in np.unique(wanted // each):
-        inside = np.flatnonzero(wanted // each == group)
-        count = min(each, shape[0] - int(group) * each)
-        own = parts[int(group) * per_group : (int(group) + 1) * per_group]
-        made = _decode_group(own, span, (count, *shape[1:]))
-        made += np.uint64(low % 2**64)
-        out[inside] = made.astype(dtype)[wanted[inside] % each]
+    first = 0
+    for own, bands, grids in _sets(header, shape):
+        small = (shape[0], len(bands), *_sizes(grids, shape))
+        count = _parts_of(own, small)
+        made = _decode_set(own, parts[first : first + count], small, dtype, wanted)
+        out[:, bands] = repeat(made, *grids, shape[2:])
+        first += count
     return out
 
 
@@ -111,10 +138,103 @@ def wanted_parts(header: Mapping[str, Any], dates: NDArray[np.intp], shape: Shap
     CodecError
         If the header is not of such a cube.
     """
+    found: list[int] = []
+    first = 0
+    for own, bands, grids in _sets(header, shape):
+        small = (shape[0], len(bands), *_sizes(grids, shape))
+        _, span, each = _checked(own, small, np.dtype(object))
+        number = _parts_each(span, small)
+        for group in np.unique(dates // each):
+            found += range(first + int(group) * number, first + (int(group) + 1) * number)
+        first += _parts_of(own, small)
+    return found
+
+
+def _alike(values: NDArray[Any]) -> dict[tuple[Repeats, Repeats], list[int]]:
+    """Sort bands by how their pixels are repeated."""
+    found: dict[tuple[Repeats, Repeats], list[int]] = {}
+    for band in range(values.shape[1]):
+        found.setdefault(find_repeats(values[:, band]), []).append(band)
+    return found
+
+
+def _any_once(valid: NDArray[np.bool_], grids: tuple[Repeats, Repeats]) -> NDArray[np.bool_]:
+    """Return where any of the repeated pixels matters."""
+    rows = np.logical_or.reduceat(valid, grids[0].firsts(valid.shape[2]), axis=2)
+    return np.logical_or.reduceat(rows, grids[1].firsts(valid.shape[3]), axis=3)
+
+
+def _filled(values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[Any]:
+    """Let what does not matter repeat what came before it, which costs least."""
+    flat, matter = values.reshape(-1), valid.reshape(-1)
+    last = np.maximum.accumulate(np.where(matter, np.arange(flat.size), -1))
+    return flat[np.where(last < 0, matter.argmax(), last)].reshape(values.shape)
+
+
+def _sets(
+    header: Mapping[str, Any], shape: Shape
+) -> list[tuple[Mapping[str, Any], list[int], tuple[Repeats, Repeats]]]:
+    """Return the header, the bands and the grid of each set, checked."""
+    found = []
+    seen: list[int] = []
+    for own in header["sets"]:
+        bands = own.get("bands", list(range(shape[1])))
+        numbers = own.get("grid", [1, 0, 1, 0])
+        if len(numbers) != 4 or not all(type(n) is int for n in [*numbers, *bands]):
+            raise CodecError("a chunk has a set of bands that cannot be: it is damaged")
+        grids = Repeats(*numbers[:2]), Repeats(*numbers[2:])
+        for grid, size in zip(grids, shape[2:], strict=True):
+            if not 0 <= grid.phase < grid.factor <= size:
+                raise CodecError(f"pixels repeated as {numbers} in {shape}: a chunk is damaged")
+        seen += bands
+        found.append((own, bands, grids))
+    if sorted(seen) != list(range(shape[1])):
+        raise CodecError(f"expected {shape[1]} bands, a chunk has {sorted(seen)}: it is damaged")
+    return found
+
+
+def _sizes(grids: tuple[Repeats, Repeats], shape: Shape) -> tuple[int, int]:
+    return len(grids[0].firsts(shape[2])), len(grids[1].firsts(shape[3]))
+
+
+def _encode_set(values: NDArray[Any], effort: int) -> tuple[dict[str, Any], list[bytes]]:
+    """Code bands on one grid."""
+    low, high = int(values.min()), int(values.max())
+    header = {"low": low, "span": high - low, "dates": _dates_each(values.shape)}
+    parts = []
+    for start in range(0, len(values), header["dates"]):
+        group = values[start : start + header["dates"]]
+        picture = _stacked(group).astype(np.uint64) - np.uint64(low % 2**64)
+        for channels in _blocks(picture.shape[0]):
+            for shift, dtype in _digits(header["span"]):
+                digit = (picture[channels] >> np.uint64(shift)).astype(dtype)
+                parts.append(encode_picture(digit, effort))
+    return header, parts
+
+
+def _decode_set(
+    header: Mapping[str, Any],
+    parts: Sequence[memoryview],
+    shape: Shape,
+    dtype: np.dtype[Any],
+    wanted: NDArray[np.intp],
+) -> NDArray[Any]:
+    low, span, each = _checked(header, shape, dtype)
+    out = np.empty((len(wanted), *shape[1:]), dtype)
+    per_group = _parts_each(span, shape)
+    for group in np.unique(wanted // each):
+        inside = np.flatnonzero(wanted // each == group)
+        count = min(each, shape[0] - int(group) * each)
+        own = parts[int(group) * per_group : (int(group) + 1) * per_group]
+        made = _decode_group(own, span, (count, *shape[1:]))
+        made += np.uint64(low % 2**64)
+        out[inside] = made.astype(dtype)[wanted[inside] % each]
+    return out
+
+
+def _parts_of(header: Mapping[str, Any], shape: Shape) -> int:
     _, span, each = _checked(header, shape, np.dtype(object))
-    number = _parts_each(span, shape)
-    groups = np.unique(dates // each)
-    return [int(g) * number + n for g in groups for n in range(number)]
+    return -(-shape[0] // each) * _parts_each(span, shape)
 
 
 def _decode_group(parts: Sequence[memoryview], span: int, shape: Shape) -> NDArray[np.uint64]:
@@ -144,7 +264,9 @@ def _checked(header: Mapping[str, Any], shape: Shape, dtype: np.dtype[Any]) -> t
 
 
 def _dates_each(shape: tuple[int, ...]) -> int:
-    return min(shape[0], math.ceil(_PIXELS / (shape[2] * shape[3])))
+    most = min(shape[0], math.ceil(_PIXELS / (shape[2] * shape[3])))
+    # Groups of one size: a last one of a few dates would cost more.
+    return math.ceil(shape[0] / math.ceil(shape[0] / most))
 
 
 def _stacked(group: NDArray[Any]) -> NDArray[Any]:
