@@ -11,12 +11,13 @@ INSTALL := $(UV) pip install --quiet --compile-bytecode -c constraints.txt
 # Up to four processes: each imports torch, so more cost more memory than they save time.
 WORKERS ?= -n auto --maxprocesses=4
 PYTEST_OPTIONS ?=
+BENCH_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-next lint types contracts docs notebooks bench ci changelog clean
+.PHONY: help demo test test-next lint types contracts docs notebooks bench bench-compress ci changelog clean
 
 help: ## Show the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo ## Embed a cube and paint what the model sees.
 	$(PY) scripts/demo.py
@@ -46,6 +47,9 @@ docs: $(VENV)/.docs ## Build the documentation.
 
 bench: $(VENV)/.bench ## Measure the speed and memory of embed.
 	$(PY) benchmarks/embed.py
+
+bench-compress: $(VENV)/.bench ## Measure the size, exactness and speed of compress.
+	$(PY) benchmarks/compress.py $(BENCH_OPTIONS)
 
 ci: ## Run everything that has to pass.
 	.ci/run

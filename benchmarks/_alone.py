@@ -1,0 +1,7 @@
+"""Import me first: libraries count their threads when they load, and here each has one."""
+
+import os
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLOSC_NTHREADS")
+for _name in THREADS:
+    os.environ[_name] = "1"
