@@ -329,6 +329,11 @@ class Twin(numcodecs.abc.Codec):  # type: ignore[misc]
     def __init__(self, **settings: Any) -> None:
         self._codec = self.codec.from_settings(settings)
 
+    @property
+    def codec_of_v3(self) -> ChunkCodec:
+        """The codec of Zarr v3 with the same settings."""
+        return self._codec
+
     def encode(self, buf: Any) -> bytes:
         """Return the bytes of a chunk.
 

@@ -133,7 +133,7 @@ def encode_chunk(coder: Coder, array: NDArray[Any]) -> bytes:
     if array.flags.f_contiguous and not array.flags.c_contiguous:
         header["order"] = "F"
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
-    cube = np.ascontiguousarray(_fold(native, axes))
+    cube = np.ascontiguousarray(fold(native, axes))
     bits = _bits(cube)
     last = bits[-1, -1, -1, -1]
     header["value"] = _hex(last)
@@ -319,7 +319,7 @@ class Layout:
                 self._fill(target, parts, inside)
         if dates is not None:
             return out
-        whole = _unfold(out, self.shape, self.axes).astype(self.dtype, copy=False)
+        whole = unfold(out, self.shape, self.axes).astype(self.dtype, copy=False)
         return np.asfortranarray(whole) if self.header.get("order") == "F" else whole
 
     def _fill(
@@ -433,7 +433,21 @@ def _extent(bits: NDArray[Any], value: Any) -> Shape:
     return times, bands, rows, columns
 
 
-def _fold(array: NDArray[Any], axes: str) -> NDArray[Any]:
+def fold(array: NDArray[Any], axes: str) -> NDArray[Any]:
+    """Return an array as a cube ``(time, band, y, x)``.
+
+    Parameters
+    ----------
+    array : array
+        Of any dims.
+    axes : str
+        A letter for each.
+
+    Returns
+    -------
+    array, shape (T, B, Y, X)
+        A view where that is possible.
+    """
     order = sorted(range(len(axes)), key=lambda n: "tbyx".index(axes[n]))
     return array.transpose(order).reshape(_folded(array.shape, axes))
 
@@ -443,7 +457,22 @@ def _folded(shape: tuple[int, ...], axes: str) -> Shape:
     return sizes[0], sizes[1], sizes[2], sizes[3]
 
 
-def _unfold(cube: NDArray[Any], shape: tuple[int, ...], axes: str) -> NDArray[Any]:
+def unfold(cube: NDArray[Any], shape: tuple[int, ...], axes: str) -> NDArray[Any]:
+    """Undo `fold`.
+
+    Parameters
+    ----------
+    cube : array, shape (T, B, Y, X)
+        Of `fold`.
+    shape : tuple of int
+        Of the array.
+    axes : str
+        As for `fold`.
+
+    Returns
+    -------
+    array
+    """
     order = sorted(range(len(axes)), key=lambda n: "tbyx".index(axes[n]))
     moved = cube.reshape([shape[n] for n in order])
     return np.ascontiguousarray(moved.transpose(np.argsort(order))) if order else moved

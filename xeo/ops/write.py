@@ -82,7 +82,7 @@ def write(
     target = local(store)
     obj = _regular(obj.rename(str(obj.name or "data")))
     made = _Target(target, storage_options)
-    with _writing(target):
+    with writing(target):
         made.lay_out(obj)
     tally = _Tally(math.prod(map(len, obj.chunks or ())), target)
     with _Bar(progress, obj.size, str(obj.name)) as report:
@@ -126,7 +126,7 @@ class _Target:
         """Write metadata and coordinates; chunks of values come later."""
         import zarr
 
-        made = _spelled(obj.to_dataset()).copy()
+        made = spelled(obj.to_dataset()).copy()
         made.attrs = {COMPLETE: 0}
         for variable in made.variables.values():
             variable.encoding = {k: v for k, v in variable.encoding.items() if k in _ENCODING}
@@ -153,7 +153,7 @@ class _Target:
         self.group.attrs[COMPLETE] = 1
 
 
-def _spelled(made: xr.Dataset) -> xr.Dataset:
+def spelled(made: xr.Dataset) -> xr.Dataset:
     """Give text of fixed length, for which Zarr v3 has no specification, any length."""
     fixed = {name: da.astype(object) for name, da in made.coords.items() if da.dtype.kind == "U"}
     return made.assign_coords(fixed)
@@ -186,7 +186,7 @@ def _fill(
         with Stop() as stop:
             executor.run(job, keep, workers=workers, progress=_checked(report, stop, tally))
         _check_sources(job)
-    with _writing(target.path):
+    with writing(target.path):
         target.finish()
 
 
@@ -212,7 +212,7 @@ class _Kept:
         return self.target.path
 
     def __setitem__(self, place: tuple[slice, ...], block: Any) -> None:
-        with _writing(self.target.path):
+        with writing(self.target.path):
             self.target.array[place] = block
         with self._lock:
             if self.tally is not None:
@@ -264,7 +264,7 @@ def _zarr_array(array: Any) -> Any:
 
 
 @contextmanager
-def _writing(target: str) -> Iterator[None]:
+def writing(target: str) -> Iterator[None]:
     """Turn the errors of a store, which each have classes of their own, into ours."""
     try:
         yield

@@ -1,0 +1,393 @@
+"""The work of `compress` and `verify`: chunks are read, coded, read back and compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xeo.engine import regions
+from xeo.errors import CodecError
+from xeo.kernels.fidelity import Fidelity, measure
+from xeo.ops.coding import is_exact, peak_of
+from xeo.ops.place import local
+from xeo.ops.report import Report, VariableReport
+from xeo.ops.stack import Entry
+from xeo.ops.stop import Stop
+from xeo.ops.target import Index, Region, Target
+from xeo.ops.tiles import Grid
+from xeo.progress import bar
+
+#: Values that a worker holds at once, unless one chunk is more.
+_GROUP_VALUES = 1 << 25
+#: Name of the stored mask of pixels that were not worth bits.
+IGNORED = "xeo_ignored"
+
+
+@dataclass
+class Tally:
+    """What is known of one array so far."""
+
+    fidelity: Fidelity
+    size: int = 0
+    coding: float = 0.0
+    checking: float = 0.0
+    done: int = 0
+    broken: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Work:
+    """The whole work of one call: what is read, coded, written, read back and compared."""
+
+    ds: xr.Dataset
+    entries: Sequence[Entry]
+    target: Target
+    check: bool
+    writes: bool = True
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    tallies: dict[str, Tally] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        masked = IGNORED in self.ds.data_vars
+        for entry in self.entries:
+            shape = self.ds[entry.members[0].name].shape
+            if entry.dim:
+                shape = (*shape[: entry.axis], len(entry.members), *shape[entry.axis :])
+            self.shapes[entry.name] = shape
+            if entry.coding.chunks:
+                dates, bands = self.rows(entry)
+                empty = Fidelity.empty(dates, bands, ignoring=masked and entry.name != IGNORED)
+                self.tallies[entry.name] = Tally(empty)
+
+    def rows(self, entry: Entry) -> tuple[int, int]:
+        """How many dates and bands are told apart in the report of an array."""
+        axes = entry.coding.axes
+        sizes = self.shapes[entry.name]
+        found = [[n for n, a in zip(sizes, axes, strict=True) if a == role] for role in "tb"]
+        return (found[0][0] if len(found[0]) == 1 else 1), math.prod(found[1])
+
+    def fingerprint(self) -> str:
+        """Return what tells this work from any other: a begun store is gone on with by the same."""
+        digest = hashlib.sha256()
+        for entry in self.entries:
+            coding = entry.coding
+            codec = coding.codec.to_dict() if coding.codec is not None else None
+            said = (
+                (entry.name, [m.name for m in entry.members], self.shapes[entry.name], codec),
+                (coding.chunks, str(coding.stored.dtype), self.target.format),
+            )
+            digest.update(json.dumps(said, default=str).encode())
+        for name, coord in sorted(self.ds.indexes.items(), key=str):
+            digest.update(repr((name, len(coord), list(coord[:3]), list(coord[-3:]))).encode())
+        return digest.hexdigest()[:32]
+
+    def start(self, *, overwrite: bool) -> None:
+        """Lay the store out, or go on with one that this work began."""
+        fingerprint = self.fingerprint()
+        if not self.target.resumes(fingerprint, overwrite=overwrite):
+            self.target.lay_out(self.ds, self.entries, fingerprint, self.shapes)
+        self.target.open(self.entries)
+
+    def run(self, workers: int | None, progress: bool | Callable[[int], None]) -> None:
+        """Code every chunk that is not there, and compare all."""
+        total = sum(math.prod(self.shapes[name]) for name in self.tallies)
+        jobs = self._jobs()
+        with Stop() as stop, _Bar(progress, total) as tell:
+            try:
+                for size, stored in regions.each(self._code, jobs, workers=workers):
+                    tell(size, stored)
+                    stop.check()
+            except BaseException as err:
+                done = sum(tally.done for tally in self.tallies.values())
+                if self.writes:
+                    err.add_note(
+                        f"{done} chunks are written and whole; {self.target.path!r} is marked "
+                        "incomplete. Try: the same call again, which goes on from there"
+                    )
+                raise
+        if self.writes:
+            self.target.finish()
+
+    def _jobs(self) -> Iterator[tuple[Entry, Region, list[tuple[Index, Region]]]]:
+        for entry in self.entries:
+            if not entry.coding.chunks:
+                continue
+            shape, chunks = self.shapes[entry.name], entry.coding.chunks
+            grid = Grid.of(shape, chunks, self._source_chunks(entry), _GROUP_VALUES)
+            for region, inside in grid.regions():
+                yield entry, region, inside
+
+    def _source_chunks(self, entry: Entry) -> list[int]:
+        da = self.ds[entry.members[0].name]
+        stored = da.encoding.get("preferred_chunks") or {}
+        sizes = [max(da.chunksizes.get(dim, (stored.get(dim, 0),))) for dim in da.dims]
+        return [*sizes[: entry.axis], 0, *sizes[entry.axis :]] if entry.dim else sizes
+
+    def _code(self, job: tuple[Entry, Region, list[tuple[Index, Region]]]) -> tuple[int, int]:
+        """Do all that there is to do for a group of chunks; runs in a thread."""
+        entry, region, chunks = job
+        missing = [one for one in chunks if not self.target.has(entry.name, one[0])]
+        stored = 0
+        block = ignored = None
+        if missing or self.check:
+            block, ignored = self.read(entry, region)
+        for index, place in chunks:
+            inner = tuple(
+                slice(p.start - r.start, p.stop - r.start)
+                for p, r in zip(place, region, strict=True)
+            )
+            start = time.perf_counter()
+            there = (index, place) not in missing
+            if not there and self.writes:
+                assert block is not None
+                self.target.write(entry.name, place, _filled(entry, block, ignored, inner))
+                there = True
+            coded = time.perf_counter()
+            found = None
+            if self.check:
+                assert block is not None
+                mask = None if ignored is None else ignored[inner]
+                found = self.compare(entry, place, block[inner], mask, there)
+            size = self.target.size(entry.name, index) if there else 0
+            stored += size
+            self._note(entry, found, size, coded - start, time.perf_counter() - coded)
+        values = math.prod(s.stop - s.start for s in region)
+        return values, stored
+
+    def _note(
+        self, entry: Entry, found: Fidelity | None, size: int, coding: float, checking: float
+    ) -> None:
+        with _LOCK:
+            tally = self.tallies[entry.name]
+            if found is not None:
+                tally.fidelity = tally.fidelity + found
+            tally.size += size
+            tally.coding += coding
+            tally.checking += checking
+            tally.done += 1
+
+    def read(self, entry: Entry, region: Region) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Return the stored numbers of a region, and which of them are worth nothing."""
+        bands = range(1)
+        lone = region
+        if entry.dim:
+            bands = range(*region[entry.axis].indices(len(entry.members)))
+            lone = (*region[: entry.axis], *region[entry.axis + 1 :])
+        blocks = [self._stored(entry.members[n].name, lone) for n in bands]
+        block = np.stack(blocks, axis=entry.axis) if entry.dim else blocks[0]
+        if IGNORED not in self.ds.data_vars or entry.name == IGNORED:
+            return block, None
+        mask = self.ds[IGNORED].variable
+        at = dict(zip(entry.dims, region, strict=True))
+        values = regions.read(mask, tuple(at[dim] for dim in map(str, mask.dims)))
+        shaped = xr.Variable(mask.dims, values).set_dims(
+            dict(zip(entry.dims, block.shape, strict=True))
+        )
+        return block, np.asarray(shaped.transpose(*entry.dims).values)
+
+    def _stored(self, name: str, region: Region) -> NDArray[Any]:
+        variable = self.ds[name].variable
+        values = regions.read(variable, region)
+        read = xr.Variable(variable.dims, values, variable.attrs, variable.encoding)
+        made = xr.conventions.encode_cf_variable(read, name=name)
+        return np.asarray(made.values)
+
+    def compare(
+        self,
+        entry: Entry,
+        place: Region,
+        original: NDArray[Any],
+        ignored: NDArray[np.bool_] | None,
+        there: bool,
+    ) -> Fidelity | None:
+        """Read a chunk back, and measure how far it is from what it was.
+
+        Raises
+        ------
+        CodecError
+            If it cannot be read, or breaks the promise of its codec, and is one of ours to write.
+        """
+        where = ", ".join(f"{s.start}:{s.stop}" for s in place)
+        try:
+            found = self._compare(entry, place, original, ignored)
+            broken = "" if keeps(entry, found) else f"chunk [{where}] is not within its bound"
+        except CodecError as err:
+            if self.writes:
+                raise
+            found, broken = None, f"chunk [{where}] cannot be read: {err}"
+        if not there:
+            broken = f"chunk [{where}] is not there"
+        if broken and self.writes:
+            raise CodecError(
+                f"expected what was written of {entry.name!r} to keep its promise, but {broken}. "
+                "Please report it, with these values"
+            )
+        if broken:
+            with _LOCK:
+                self.tallies[entry.name].broken.append(broken)
+        return found
+
+    def _compare(
+        self,
+        entry: Entry,
+        place: Region,
+        original: NDArray[Any],
+        ignored: NDArray[np.bool_] | None,
+    ) -> Fidelity:
+        from xeo.codecs.chunk import fold
+
+        coding, axes = entry.coding, entry.coding.axes
+        peak = peak_of(coding)
+        found = _measure(
+            (fold(original, axes), fold(self.target.read(entry.name, place), axes)),
+            None if ignored is None else fold(ignored, axes),
+            axes.count("t") == 1,
+            nodata=coding.codec.nodata if coding.codec is not None else (),
+            relative=getattr(coding.codec, "relative_error", None) is not None,
+            peak=None if peak is None else peak / abs(coding.scale),
+            offset=coding.offset / coding.scale,
+        )
+        return _among(found, dict(zip(axes, place, strict=True)), axes, self.rows(entry))
+
+    def report(self, source: Any, store: Any, storage_options: Mapping[str, Any] | None) -> Report:
+        """Return what is known of every array."""
+        return Report(
+            tuple(self._tell(entry) for entry in self.entries),
+            source=source,
+            store=local(store),
+            storage_options=dict(storage_options or {}),
+        )
+
+    def _tell(self, entry: Entry) -> VariableReport:
+        coding, shape = entry.coding, self.shapes[entry.name]
+        tally = self.tallies.get(entry.name)
+        return VariableReport(
+            name=entry.name,
+            members=tuple(m.name for m in entry.members),
+            dims=entry.dims,
+            shape=shape,
+            dtype=str(coding.stored.dtype),
+            codec=coding.codec.name if coding.codec is not None else "zarr",
+            settings=coding.codec.settings() if coding.codec is not None else {},
+            chunks=coding.chunks,
+            target=coding.goal.target if coding.codec is not None else "",
+            value=coding.goal.value,
+            scale=coding.scale,
+            units=coding.units,
+            peak=peak_of(coding),
+            size=tally.size if tally else 0,
+            fidelity=tally.fidelity if tally and self.check else None,
+            coding_seconds=tally.coding if tally else 0.0,
+            checking_seconds=tally.checking if tally else 0.0,
+            note=coding.note,
+            broken=tuple(tally.broken) if tally else (),
+        )
+
+
+_LOCK = threading.Lock()
+
+
+def keeps(entry: Entry, found: Fidelity) -> bool:
+    """Tell whether figures keep the promise of an array's codec."""
+    codec = entry.coding.codec
+    kept = found.kept or found
+    if not kept.exact_missing():
+        return False
+    if codec is None or is_exact(codec):
+        return bool(kept.max_error() == 0)
+    for bound, largest in (
+        (getattr(codec, "max_error", None), kept.max_error("band")),
+        (getattr(codec, "relative_error", None), kept.max_relative("band")),
+    ):
+        if bound is not None and (largest > np.asarray(bound)).any():
+            return False
+    return True
+
+
+def _filled(
+    entry: Entry, block: NDArray[Any], ignored: NDArray[np.bool_] | None, inner: Region
+) -> NDArray[Any]:
+    """Return a chunk with something cheap in place of what is worth nothing."""
+    chunk = block[inner]
+    if ignored is None or not ignored[inner].any():
+        return chunk
+    from xeo.codecs.chunk import fold, unfold
+    from xeo.kernels.gaps import fill
+
+    codec, axes = entry.coding.codec, entry.coding.axes
+    assert codec is not None
+    cube, mask = fold(chunk, axes), fold(ignored[inner], axes)
+    # What is missing stays missing, and is no source of values.
+    nothing = ~np.isfinite(cube) if cube.dtype.kind == "f" else np.zeros(cube.shape, bool)
+    for value in codec.nodata:
+        nothing |= cube == value
+    made = np.where(nothing, cube, fill(cube, ~(mask | nothing)))
+    return unfold(made, chunk.shape, axes)
+
+
+def _measure(
+    pair: Sequence[NDArray[Any]], mask: NDArray[np.bool_] | None, apart: bool, **options: Any
+) -> Fidelity:
+    """Compare cubes, date by date or as if all were one date."""
+    if apart:
+        return measure(pair[0], pair[1], ignored=mask, **options)
+    found: Fidelity | None = None
+    for date in range(len(pair[0])):
+        at = slice(date, date + 1)
+        inner = None if mask is None else mask[at]
+        one = measure(pair[0][at], pair[1][at], ignored=inner, **options)
+        found = one if found is None else found + one
+    assert found is not None
+    return found
+
+
+def _among(found: Fidelity, at: Mapping[str, slice], axes: str, rows: tuple[int, int]) -> Fidelity:
+    """Place the figures of a chunk among all dates and bands."""
+    dates, bands = rows
+    where = at["t"] if axes.count("t") == 1 else slice(0, 1)
+    if axes.count("b") == 1:
+        return found.place(where, dates, at["b"], bands)
+    return found.place(where, dates)
+
+
+class _Bar:
+    """A bar of values with the ratio so far, or a callable in its place."""
+
+    def __init__(self, progress: bool | Callable[[int], None], total: int) -> None:
+        self.progress, self.total = progress, total
+        self.bar: Any = None
+        self.values = self.bits = 0
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        if not callable(self.progress):
+            self.bar = bar(
+                total=self.total,
+                desc="compress",
+                unit="value",
+                unit_scale=True,
+                disable=not self.progress,
+            )
+        return self._tell
+
+    def _tell(self, values: int, stored: int) -> None:
+        self.values += values
+        self.bits += 8 * stored
+        if callable(self.progress):
+            self.progress(values)
+            return
+        self.bar.set_postfix_str(f"{self.bits / self.values:.3g} bits/value", refresh=False)
+        self.bar.update(values)
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
