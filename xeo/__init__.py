@@ -4,7 +4,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from xeo import accessors, errors
-from xeo.ops import classify, dequantize, draw_patches, embed, list_models, open_cube, write
+from xeo.ops import (
+    classify,
+    dequantize,
+    draw_patches,
+    embed,
+    list_models,
+    open_cube,
+    to_video,
+    to_xarrayvideo,
+    write,
+)
 from xeo.spec import Batch, Input, ModelSpec
 
 if TYPE_CHECKING:
@@ -25,6 +35,8 @@ __all__ = [
     "models",
     "open_cube",
     "simulate_cube",
+    "to_video",
+    "to_xarrayvideo",
     "weights",
     "write",
 ]

@@ -24,6 +24,8 @@ class DataArrayAccessor(_Accessor):
     classify = bind(xr.DataArray, ops.classify)
     dequantize = bind(xr.DataArray, ops.dequantize)
     draw_patches = bind(xr.DataArray, ops.draw_patches)
+    to_video = bind(xr.DataArray, ops.to_video)
+    to_xarrayvideo = bind(xr.DataArray, ops.to_xarrayvideo)
     write = bind(xr.DataArray, ops.write)
 
     @property
@@ -39,6 +41,8 @@ class DatasetAccessor(_Accessor):
     embed = bind(xr.Dataset, ops.embed)
     classify = bind(xr.Dataset, ops.classify)
     draw_patches = bind(xr.Dataset, ops.draw_patches)
+    to_video = bind(xr.Dataset, ops.to_video)
+    to_xarrayvideo = bind(xr.Dataset, ops.to_xarrayvideo)
 
     @property
     def plot(self) -> PlotAccessor:

@@ -26,9 +26,25 @@ def stretch(x: Floats, percentiles: tuple[float, float]) -> Floats:
     array, shape (date, ..., channel)
         NaN where ``x`` is not finite. A channel of one value becomes 0.
     """
+    return spread(x, stretch_ends(x, percentiles))
+
+
+def stretch_ends(x: Floats, percentiles: tuple[float, float]) -> Floats:
+    """Return what `stretch` makes 0 and 1 of each channel.
+
+    Parameters
+    ----------
+    x, percentiles :
+        As for `stretch`.
+
+    Returns
+    -------
+    array, shape (channel, 2)
+        NaN for a channel without finite values.
+    """
     flat = x.reshape(len(x), -1, x.shape[-1])
-    out = np.full(flat.shape, np.nan, np.float32)
-    for i in range(flat.shape[-1]):
+    out = np.full((x.shape[-1], 2), np.nan, np.float64)
+    for i in range(x.shape[-1]):
         good = np.isfinite(flat[..., i])
         ends = [
             np.percentile(one[fine], percentiles)
@@ -36,10 +52,32 @@ def stretch(x: Floats, percentiles: tuple[float, float]) -> Floats:
             if fine.any()
         ]
         if ends:
-            low, high = np.quantile(ends, 0.25, axis=0)
-            spread = (flat[..., i][good] - low) / (high - low if high > low else 1.0)
-            out[..., i][good] = np.clip(spread, 0, 1)
-    return out.reshape(x.shape)
+            out[i] = np.quantile(ends, 0.25, axis=0)
+    return out
+
+
+def spread(x: Floats, ends: Floats) -> Floats:
+    """Spread channels between two ends over 0 to 1.
+
+    Parameters
+    ----------
+    x : array, shape (..., channel)
+        NaN is missing.
+    ends : array, shape (channel, 2)
+        As `stretch_ends` returns them.
+
+    Returns
+    -------
+    array, shape (..., channel)
+        NaN where ``x`` is not finite. A channel of one value becomes 0.
+    """
+    out = np.full(x.shape, np.nan, np.float32)
+    for i, (low, high) in enumerate(ends):
+        good = np.isfinite(x[..., i])
+        if np.isfinite(low):
+            scaled = (x[..., i][good] - low) / (high - low if high > low else 1.0)
+            out[..., i][good] = np.clip(scaled, 0, 1)
+    return out
 
 
 def principal_components(

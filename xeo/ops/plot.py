@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xeo.calibration import Told, settle
 from xeo.cube import Cube
-from xeo.errors import BandError, DateError, DimensionError, OptionError, UnitsError
+from xeo.errors import BandError, DateError, DimensionError, OptionError
 from xeo.kernels.picture import principal_components, stretch
 from xeo.kernels.quantize import dequantize
-from xeo.layers import Layer
 from xeo.lazy import require
 from xeo.ops.panels import add_legend, draw, panels, rgba
+from xeo.ops.pixels import read_bands, step_of, strided, take, upright
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,8 +85,8 @@ def rgb(
     if isinstance(bands, str) or len(bands) != 3:
         raise BandError(f"expected three bands, got {bands!r}. Try: ('nir', 'red', 'green')")
     cube = _select(Cube.of(obj, sensor=sensor).select_bands(bands), date)
-    step = _step(cube, size)
-    values = np.stack(_read(cube, cube.layers, step), axis=-1)
+    step = step_of(cube, size)
+    values = np.stack(read_bands(cube, cube.layers, step), axis=-1)
     return draw(panels(cube, rgba(stretch(values, percentiles)), step), ax, col_wrap)
 
 
@@ -152,7 +151,7 @@ def embedding(
     cube = _select(Cube.of(da.isel({channel: 0}, drop=True)), date)
     ny, nx = cube.sizes[1:]
     fit = int(np.sqrt(_VALUES / (cube.sizes[0] * count * ny * nx)) * max(ny, nx))
-    step = _step(cube, max(1, min(size, fit)))
+    step = step_of(cube, max(1, min(size, fit)))
     values = _read_vectors(cube, da, channel, step)
     projected, _, _ = principal_components(values, components)
     colours = np.broadcast_to(stretch(projected, percentiles), (*projected.shape[:-1], 3))
@@ -203,8 +202,8 @@ def classes(
     """
     da = _class_variable(obj, variable)
     cube = _select(Cube.of(da), date)
-    step = _step(cube, size)
-    codes = _take(cube, da.variable, step)
+    step = step_of(cube, size)
+    codes = take(cube, da.variable, step)
     names, colours = _legend(da, codes)
     image = np.zeros((*codes.shape, 4), np.float32)
     for code, colour in colours.items():
@@ -238,67 +237,6 @@ def _select(cube: Cube, date: Any) -> Cube:
     return cube
 
 
-def _step(cube: Cube, size: int) -> int:
-    if size < 1:
-        raise OptionError(f"expected a size of 1 pixel or more, got {size}")
-    return -(-max(cube.sizes[1:]) // size)
-
-
-def _rows(count: int, flipped: bool, step: int) -> slice:
-    """Every n-th position, the same pixels whatever the storage order."""
-    return slice((count - 1) % step if flipped else 0, None, step)
-
-
-def _strided(cube: Cube, variable: xr.Variable, step: int) -> xr.Variable:
-    """Choose dates and every n-th pixel without reading."""
-    _, ny, nx = cube.sizes
-    want: dict[str, Any] = {"y": _rows(ny, cube.flip[0], step), "x": _rows(nx, cube.flip[1], step)}
-    if cube.picked is not None:
-        want["time"] = cube.picked
-    chosen = {cube.roles[role]: at for role, at in want.items() if role in cube.roles}
-    return variable.isel({dim: at for dim, at in chosen.items() if dim in variable.dims})
-
-
-def _upright(cube: Cube, variable: xr.Variable, *after: Hashable) -> npt.NDArray[Any]:
-    """Return values as ``(time, y, x, ...)``, north and west first."""
-    dims = [cube.roles.get(role, f"no_{role}") for role in ("time", "y", "x")]
-    absent = [dim for dim in dims if dim not in variable.dims]
-    values = np.asarray(
-        variable.set_dims([*absent, *variable.dims]).transpose(*dims, *after).values
-    )
-    values = values[:, ::-1] if cube.flip[0] else values
-    return values[:, :, ::-1] if cube.flip[1] else values
-
-
-def _take(cube: Cube, variable: xr.Variable, step: int) -> npt.NDArray[Any]:
-    return _upright(cube, _strided(cube, variable, step))
-
-
-def _read(cube: Cube, layers: Sequence[Layer], step: int) -> list[npt.NDArray[np.float32]]:
-    """Read bands in one go, decoded, NaN where missing."""
-    band = cube.roles.get("band")
-    chosen = {}
-    for i, layer in enumerate(layers):
-        at = {band: layer.index} if band in layer.variable.dims else {}
-        chosen[str(i)] = _strided(cube, layer.variable, step).isel(at)
-    loaded = xr.Dataset(chosen).load()
-    return [
-        _decode(cube, layer, _upright(cube, loaded[str(i)].variable))
-        for i, layer in enumerate(layers)
-    ]
-
-
-def _decode(cube: Cube, layer: Layer, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    try:
-        found = settle(cube.stored(layer), Told())
-    except UnitsError:
-        # A picture is stretched anyway: numbers whose offset nobody knows are good enough.
-        found = settle(cube.stored(layer), Told(offset=0.0))
-    offset = np.reshape(np.asarray(found.offset, float), (-1, 1, 1))
-    out = values * found.scale + offset
-    return np.where(values == found.nodata, np.nan, out).astype(np.float32)
-
-
 def _vectors(obj: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, Hashable]:
     """Return the variable of vectors and its dimension of channels."""
     found = [obj] if isinstance(obj, xr.DataArray) else list(obj.data_vars.values())
@@ -315,7 +253,7 @@ def _vectors(obj: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, Hashable]:
 def _read_vectors(
     cube: Cube, da: xr.DataArray, channel: Hashable, step: int
 ) -> npt.NDArray[np.float32]:
-    values = _upright(cube, _strided(cube, da.variable, step), channel)
+    values = upright(cube, strided(cube, da.variable, step), channel)
     if values.dtype == np.int8:
         values = dequantize(values)
     return np.asarray(values, np.float32)

@@ -129,9 +129,8 @@ def _wide(group: list[frames.Picture], letter: str, path: str) -> Array:
         )
     order = "gbr"
     planes = np.stack([picture.planes[c] for picture in group for c in order])
-    wide: Array = planes.reshape(-1).view(f"<i{len(group)}")
-    colours: Array = wide.reshape(len(order), *planes.shape[1:])
-    return colours[order.index(letter)]
+    wide = np.frombuffer(planes.tobytes(), f"<i{len(group)}")
+    return np.asarray(wide.reshape(len(order), *planes.shape[1:])[order.index(letter)])
 
 
 def _rescaled(codes: Array, picture: frames.Picture, rule: Rule) -> Array:
