@@ -218,6 +218,20 @@ class Fidelity:
         axis = 0 if by is None else ()
         return _ratio(self.angle.sum(axis=axis), self.pixels.sum(axis=axis))
 
+    def distribution(self) -> tuple[Numbers, Counts]:
+        """Return the histogram of errors of all bands together.
+
+        Returns
+        -------
+        edges : array, shape (2 * SIDE + 1,)
+            Of bins: lower edges, and the end of the last.
+        counts : array, shape (2 * SIDE,)
+        """
+        step = int(self.step.max(initial=_FINEST))
+        counts = _coarsen(self.histogram, step - self.step).sum(axis=0)
+        edges: Numbers = np.arange(-SIDE, SIDE + 1, dtype=np.float64) * 2.0**step
+        return edges, np.asarray(counts)
+
     def exact_missing(self) -> bool:
         """Tell whether all missing values, and no others, came back to the bit."""
         return not self.wrong.any()
@@ -402,10 +416,12 @@ class _Task:
             e = np.divide(e, size, out=np.where(e == 0, 0.0, np.inf), where=size > 0)
             largest = float(np.abs(e).max())
             into.relative[at] = max(into.relative[at], largest)
-        _tally(into, at[1], e, largest)
+        whole = x.dtype.kind in "iu" and not self.relative
+        # Errors of whole numbers are whole.
+        _tally(into, at[1], e, largest, 0 if whole else _FINEST)
 
 
-def _tally(into: Fidelity, band: int, e: Numbers, largest: float) -> None:
+def _tally(into: Fidelity, band: int, e: Numbers, largest: float, finest: int) -> None:
     """Count errors into the histogram of a band, whose steps grow if they must."""
     if largest == 0:
         into.histogram[band, SIDE] += e.size
@@ -413,7 +429,7 @@ def _tally(into: Fidelity, band: int, e: Numbers, largest: float) -> None:
     if not math.isfinite(largest):
         largest = float(np.abs(e[np.isfinite(e)]).max(initial=0))
     # Below this power of two lie all errors, and SIDE steps reach as far.
-    step = max(_FINEST, math.frexp(largest)[1] - SIDE.bit_length() + 1)
+    step = max(finest, math.frexp(largest)[1] - SIDE.bit_length() + 1)
     if step > into.step[band]:
         shift = np.array([step - into.step[band]])
         into.histogram[band] = _coarsen(into.histogram[band : band + 1], shift)[0]
