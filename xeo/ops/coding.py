@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -279,10 +280,32 @@ def as_stored(variable: xr.Variable, name: str) -> xr.Variable:
     value = np.zeros((1,) * variable.ndim, variable.dtype)
     one = xr.Variable(variable.dims, value, variable.attrs, variable.encoding)
     try:
-        return xr.conventions.encode_cf_variable(one, name=name)
+        return encode(one, name)
     except (TypeError, ValueError):
         # Objects that xarray cannot guess a dtype for are left to xarray itself.
         return one
+
+
+def encode(variable: xr.Variable, name: str) -> xr.Variable:
+    """Return values as they are stored, by the packing that a variable's encoding says.
+
+    Raises
+    ------
+    OptionError
+        If NaN would become a number.
+    """
+    with warnings.catch_warnings():
+        # It comes for any packing without a fill value, NaN or none.
+        warnings.filterwarnings("ignore", "saving variable .* without any _FillValue")
+        with np.errstate(invalid="ignore"):
+            made = xr.conventions.encode_cf_variable(variable, name=name)
+    lost = made.dtype.kind in "iu" and variable.dtype.kind == "f" and "_FillValue" not in made.attrs
+    if lost and np.isnan(variable.values).any():
+        raise OptionError(
+            f"expected a _FillValue in the encoding of {name!r}, which has NaN and is stored as "
+            f"{made.dtype}. Try: ds[{name!r}].encoding['_FillValue'] = ..., or drop_encoding()"
+        )
+    return made
 
 
 def calibrations(ds: xr.Dataset) -> dict[str, Calibration]:
@@ -355,15 +378,15 @@ def _coding(one: Coding) -> Coding:
             raise OptionError("expected max_error for codec='video', got relative_error")
         return replace(one, codec=_bounded(one.stored, goal, relative_error=goal.value))
     bound = goal.value / abs(one.scale)
-    if whole and bound < 0.5:
+    if whole and bound * (1 + 1e-9) < 1:
         if one.scale == 1:
             warn(
-                f"max_error={goal.value:g} is below half a step of the integers of {one.name!r}, "
+                f"max_error={goal.value:g} is below a step of the integers of {one.name!r}, "
                 "whose scale nothing says: it is stored exactly. Try: max_error in stored "
                 "numbers, or set the attribute scale_factor",
                 XeoWarning,
             )
-        note = "lossless: the bound is below half a stored step"
+        note = "lossless: the bound is below a stored step"
         return replace(one, codec=_lossless(one.stored, goal), note=note)
     bound = math.floor(bound * (1 + 1e-9)) if whole else bound
     if goal.codec == "video":

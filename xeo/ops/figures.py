@@ -11,6 +11,8 @@ import numpy as np
 
 from xeo.kernels.fidelity import Fidelity
 
+#: Name of the stored mask of pixels that were not worth bits.
+IGNORED = "xeo_ignored"
 #: Figures that there are of each date and band, beside those of the whole.
 APART = ("psnr", "rmse", "bias", "max_error", "ssim", "angle")
 
@@ -52,6 +54,8 @@ class VariableReport:
         Added up over all threads.
     note : str
         Why it is stored so.
+    broken : tuple of str
+        Chunks that are missing, cannot be read or break a promise, and how.
     """
 
     name: str
@@ -72,6 +76,7 @@ class VariableReport:
     coding_seconds: float = 0.0
     checking_seconds: float = 0.0
     note: str = ""
+    broken: tuple[str, ...] = ()
 
     @property
     def axes(self) -> str:
@@ -140,6 +145,8 @@ class VariableReport:
     def holds(self) -> bool | None:
         """Whether the bound is met and missing values came back to the bit; None if unknown."""
         found = self.kept
+        if self.broken:
+            return False
         if found is None:
             return None
         if not found.exact_missing():

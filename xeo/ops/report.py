@@ -249,7 +249,11 @@ class Report:
     def __repr__(self) -> str:
         lines = [f"<xeo.Report> {self.summary()}", *_table(self.variables)]
         notes = [f"  {one.name}: {one.note}" for one in self.variables if one.note]
-        broken = [f"  {one.name}: PROMISE BROKEN" for one in self.variables if one.holds is False]
+        broken = [
+            f"  {one.name}: PROMISE BROKEN" + "".join(f"\n    {what}" for what in one.broken)
+            for one in self.variables
+            if one.holds is False
+        ]
         missed = [
             f"  {one.name}: {one.target} {one.value:g} is not reached"
             for one in self.variables

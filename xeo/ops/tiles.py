@@ -18,6 +18,8 @@ _LEAST, _MOST, _USUAL = 128, 640, 384
 _VALUES = {"video": 1 << 25, "bounded": 1 << 23, "lossless": 1 << 23}
 #: Dates of a chunk: enough for prediction in video, few for what is read date by date.
 _DATES = {"video": 128, "bounded": 24, "lossless": 24}
+#: Small pictures come with more dates: below so many values headers and file systems cost.
+_FEW = 1 << 20
 _PICTURE = ("y", "x")
 
 
@@ -58,7 +60,7 @@ def tile(
     free = [d for d, a in zip(da.dims, letters, strict=True) if a == "t" and d not in asked]
     picture = math.prod(n for d, n in sizes.items() if d not in free)
     budget = _VALUES.get(codec, 1 << 23)
-    most = max(1, min(_DATES.get(codec, 24), budget // picture))
+    most = max(1, min(max(_DATES.get(codec, 24), _FEW // picture), budget // picture))
     # The first of several dimensions of dates (member, time) changes least: it is cut first.
     for dim in free:
         others = math.prod(sizes[d] for d in free if d != dim)
