@@ -294,6 +294,10 @@ def encode(variable: xr.Variable, name: str) -> xr.Variable:
     OptionError
         If NaN would become a number.
     """
+    if "_Unsigned" in variable.encoding and variable.dtype.kind == "u":
+        # xarray would store signed numbers, and without a fill value not say so.
+        kept = {k: v for k, v in variable.encoding.items() if k not in ("_Unsigned", "dtype")}
+        variable = xr.Variable(variable.dims, variable.data, variable.attrs, kept)
     with warnings.catch_warnings():
         # It comes for any packing without a fill value, NaN or none.
         warnings.filterwarnings("ignore", "saving variable .* without any _FillValue")

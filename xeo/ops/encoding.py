@@ -95,7 +95,9 @@ def encoding(
 
 def _packing(variable: xr.Variable) -> dict[str, Any]:
     """Return what xarray needs to store the numbers that it read: what it is given is all."""
-    return {key: value for key, value in variable.encoding.items() if key in PACKING}
+    unsigned = "_Unsigned" in variable.encoding and variable.dtype.kind == "u"
+    left = ("_Unsigned", "dtype") if unsigned else ()
+    return {k: v for k, v in variable.encoding.items() if k in PACKING and k not in left}
 
 
 def _encoding(one: Coding, da: xr.DataArray, zarr_format: int) -> dict[str, Any]:
