@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from xeo.engine import regions
 from xeo.errors import StoreError
 from xeo.ops.place import COMPLETE, check_free, local
-from xeo.ops.stack import Entry
+from xeo.ops.stack import STACKED, Entry
 from xeo.ops.write import spelled, writing
 
-#: Attribute of a group: which work it is the result of.
+#: Attribute of a group that is being filled: which work it is the result of, and how far it is.
 PLAN = "xeo_plan"
+#: What is added to it while there is no chunk yet, and where the store took another's place.
+_LAYOUT, _REPLACING = "layout of ", ", replacing"
 #: What an encoding says of numbers rather than of the store that they were read from.
 PACKING = (
     "units", "calendar", "dtype", "_FillValue", "missing_value", "scale_factor", "add_offset",
@@ -54,68 +56,90 @@ class Target:
         self.group: Any = None
         self.arrays: dict[str, Any] = {}
         self.present: set[str] = set()
+        self.mark = ""
 
     def resumes(self, plan: str, *, overwrite: bool) -> bool:
         """Tell whether the store holds the begun result of the same work; else it must be free.
+
+        The same call that was stopped while it replaced a store goes on too, rather than replace
+        its own work.
 
         Raises
         ------
         StoreError
             If something else is there and ``overwrite`` is false.
         """
-        group = None if overwrite else self._begun()
-        if group is None:
-            check_free(self.path, overwrite=overwrite, storage_options=self.options)
-            return False
-        if group.attrs.get(PLAN) != plan:
+        group = self._begun()
+        begun = "" if group is None else str(group.attrs[PLAN])
+        replacing = plan + _REPLACING
+        self.mark = replacing if overwrite else plan
+        for mark in (replacing,) if overwrite else (plan, replacing):
+            if begun.removeprefix(_LAYOUT) == mark:
+                self.mark = mark
+                return begun == mark
+        if begun and not overwrite:
             raise StoreError(
                 f"expected the begun work at {self.path!r} to be this one, but it was begun with "
                 "other options or of another source. Try: the same options again, or "
                 "overwrite=True (--overwrite) to begin anew"
             )
-        return True
+        check_free(self.path, overwrite=overwrite, storage_options=self.options)
+        return False
 
     def _begun(self) -> Any:
-        import zarr
-
         try:
-            group = zarr.open_group(
-                self.path, path=self.group_path, mode="r", storage_options=self.options
-            )
+            group = self._open("r")
         except Exception:
             # Whatever is there is no group: each store has errors of its own.
             return None
         return group if PLAN in group.attrs else None
 
-    def lay_out(
-        self, ds: xr.Dataset, entries: Sequence[Entry], plan: str, shapes: Mapping[str, Any]
-    ) -> None:
+    def lay_out(self, ds: xr.Dataset, entries: Sequence[Entry], shapes: Mapping[str, Any]) -> None:
         """Write metadata, coordinates and what is left to Zarr; chunks come later."""
+        from zarr.storage import MemoryStore
+
         left = [entry.name for entry in entries if not entry.coding.chunks]
         made = xr.Dataset(
             {e.name: self._template(e, shapes[e.name]) for e in entries if e.name not in left},
             coords=self._coords(ds, entries),
-            attrs={**ds.attrs, COMPLETE: 0, PLAN: plan},
+            attrs={**ds.attrs, COMPLETE: 0, PLAN: _LAYOUT + self.mark},
         )
         if any(entry.dim for entry in entries):
-            made.attrs["xeo_stacked_order"] = json.dumps([str(name) for name in ds.data_vars])
+            made.attrs[f"{STACKED}_order"] = json.dumps([str(name) for name in ds.data_vars])
+        # xarray puts attributes anew at each writing.
+        kept = _left(ds, left).assign_attrs(made.attrs)
         with writing(self.path), _no_warning():
-            self._to_zarr(made, mode="w" if not self.group_path else "a", compute=False)
+            # In memory first: what cannot be written is no reason to touch what is there.
+            self._to_zarr(made, MemoryStore(), mode="w", compute=False)
+            self._to_zarr(_samples(kept), MemoryStore(), mode="w", compute=True)
+            self._to_zarr(made, self.path, mode="w" if not self.group_path else "a", compute=False)
             if left:
-                kept = _bare(spelled(ds[left].drop_vars(list(ds.coords))))
-                self._to_zarr(kept, mode="a", compute=True)
+                self._to_zarr(kept, self.path, mode="a", compute=True)
+            group = self._open("r+")
+            group.attrs[PLAN] = self.mark
             if self.format == 3 or not self.group_path:
                 _consolidate(self.path, self.options)
 
-    def _to_zarr(self, made: xr.Dataset, **how: Any) -> None:
+    def _to_zarr(self, made: xr.Dataset, store: Any, **how: Any) -> None:
         made.to_zarr(
-            self.path,
+            store,
             group=self.group_path or None,
             consolidated=False,
             safe_chunks=False,
             zarr_format=self.format,
-            storage_options=self.options,
+            storage_options=self.options if store is self.path else None,
             **how,
+        )
+
+    def _open(self, mode: Any, *, consolidated: bool | None = False) -> Any:
+        import zarr
+
+        return zarr.open_group(
+            self.path,
+            path=self.group_path,
+            mode=mode,
+            storage_options=self.options,
+            use_consolidated=consolidated,
         )
 
     def _template(self, entry: Entry, shape: tuple[int, ...]) -> xr.Variable:
@@ -150,16 +174,8 @@ class Target:
 
     def open(self, entries: Sequence[Entry], mode: Any = "r+") -> None:
         """Open its arrays, for writing if not told otherwise, and find the chunks in them."""
-        import zarr
-
         with writing(self.path):
-            self.group = zarr.open_group(
-                self.path,
-                path=self.group_path,
-                mode=mode,
-                storage_options=self.options,
-                use_consolidated=False,
-            )
+            self.group = self._open(mode)
             for entry in entries:
                 if entry.coding.chunks:
                     # A chunk of nothing but the fill value is written too: what is there is done.
@@ -192,12 +208,15 @@ class Target:
         key = array.metadata.encode_chunk_key(index)
         return f"{array.path}/{key}" if array.path else str(key)
 
-    def finish(self) -> None:
-        """Say that all of it is there."""
+    def finish(self, *, marked: bool = True) -> None:
+        """Say that all of it is there, or, not ``marked``, leave no sign of our work."""
         with writing(self.path), _no_warning():
-            self.group.attrs[COMPLETE] = 1
-            del self.group.attrs[PLAN]
             _consolidate(self.path, self.options)
+            # Opened with its consolidated metadata, a group writes both at once: a stop leaves
+            # it begun or complete.
+            group = self._open("r+", consolidated=None)
+            attrs = {k: v for k, v in group.attrs.asdict().items() if k not in (PLAN, COMPLETE)}
+            group.attrs.put(attrs | ({COMPLETE: 1} if marked else {}))
 
 
 def twin(codec: Any) -> Any:
@@ -224,12 +243,33 @@ def _consolidate(path: str, options: dict[str, Any] | None) -> None:
     zarr.consolidate_metadata(root.store)
 
 
-def _bare(ds: xr.Dataset) -> xr.Dataset:
-    """Drop what the encodings say of another store."""
-    made = ds.copy()
-    for variable in made.variables.values():
+def _left(ds: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
+    """Return variables alone, without what their encodings say of another store."""
+    kept = {name: ds[name].variable.copy(deep=False) for name in names}
+    for name, variable in kept.items():
+        if variable.dtype.kind == "U":
+            # Zarr v3 has no specification of text of fixed length.
+            kept[name] = variable = variable.astype(object)
         _without_store(variable)
-    return made
+        if variable.chunks is not None:
+            ragged = {
+                dim: sizes[0]
+                for dim, sizes in variable.chunksizes.items()
+                if set(sizes[:-1]) - {sizes[0]} or sizes[-1] > sizes[0]
+            }
+            kept[name] = variable.chunk(ragged) if ragged else variable
+    return xr.Dataset(kept)
+
+
+def _samples(ds: xr.Dataset) -> xr.Dataset:
+    """Return a value of each variable, and all of objects, of which each may be of another kind."""
+    made = {}
+    for name, variable in ds.variables.items():
+        own = variable.copy(deep=False)
+        own.dims = tuple(f"{name}_{dim}" for dim in variable.dims)
+        whole = variable.dtype.kind == "O"
+        made[name] = own if whole else own.isel({dim: slice(0, 1) for dim in own.dims})
+    return xr.Dataset(made)
 
 
 def _without_store(variable: xr.Variable) -> xr.Variable:

@@ -82,7 +82,7 @@ def verify(
     target.open([], mode="r")
     entries = _entries(ds, target)
     target.open([entry for entry in entries if entry.coding.chunks], mode="r")
-    work = Work(_masked(ds, target), entries, target, check=True, writes=False)
+    work = Work(_masked(ds, target), entries, target, check=True, writes=False, verb="verify")
     work.run(workers, progress)
     return work.report(obj, store, storage_options)
 
@@ -117,7 +117,8 @@ def _entries(ds: xr.Dataset, target: Target) -> list[Entry]:
             f"expected every variable of the source in {target.path!r}, but {sorted(missing)} are "
             "not there: it is a store of another source"
         )
-    return list(found.values())
+    places = {str(name): number for number, name in enumerate(ds.data_vars)}
+    return sorted(found.values(), key=lambda one: places[one.members[0].name])
 
 
 def _coding(
@@ -237,6 +238,8 @@ def decompress(
         stored = as_stored(da.variable, str(name))
         goal = Goal("lossless", 0.0)
         entries.append(Entry(str(name), (Coding(str(name), None, sizes, stored, goal, axes=axes),)))
-    work = Work(ds, entries, Target(out, "", 3, out_storage_options), check=False)
+    work = Work(
+        ds, entries, Target(out, "", 3, out_storage_options), check=False, verb="decompress"
+    )
     work.start(overwrite=overwrite)
     work.run(workers, progress)

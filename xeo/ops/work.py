@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,9 +17,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xeo.engine import regions
-from xeo.errors import CodecError
+from xeo.errors import CodecError, OptionError, StoreError, XeoError
 from xeo.kernels.fidelity import Fidelity, measure
-from xeo.ops.coding import is_exact, peak_of
+from xeo.ops.coding import encode, is_exact, peak_of
 from xeo.ops.place import local
 from xeo.ops.report import Report, VariableReport
 from xeo.ops.stack import Entry
@@ -54,6 +55,7 @@ class Work:
     target: Target
     check: bool
     writes: bool = True
+    verb: str = "compress"
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     tallies: dict[str, Tally] = field(default_factory=dict)
 
@@ -95,17 +97,21 @@ class Work:
         """Lay the store out, or go on with one that this work began."""
         fingerprint = self.fingerprint()
         if not self.target.resumes(fingerprint, overwrite=overwrite):
-            self.target.lay_out(self.ds, self.entries, fingerprint, self.shapes)
+            self.target.lay_out(self.ds, self.entries, self.shapes)
         self.target.open(self.entries)
 
     def run(self, workers: int | None, progress: bool | Callable[[int], None]) -> None:
         """Code every chunk that is not there, and compare all."""
-        total = sum(math.prod(self.shapes[name]) for name in self.tallies)
-        jobs = self._jobs()
-        with Stop() as stop, _Bar(progress, total) as tell:
+        if workers is not None and workers < 1:
+            raise OptionError(f"expected workers to be 1 or more, got {workers}")
+        coded = [entry for entry in self.entries if entry.coding.chunks]
+        total = sum(self._values(one) * one.coding.stored.dtype.itemsize for one in coded)
+        with Stop() as stop, _Bar(progress, total, self.verb) as tell:
             try:
-                for size, stored in regions.each(self._code, jobs, workers=workers):
-                    tell(size, stored)
+                for entry, values, stored in regions.each(
+                    self._code, self._jobs(), workers=workers
+                ):
+                    tell(values, values * entry.coding.stored.dtype.itemsize, stored)
                     stop.check()
             except BaseException as err:
                 done = sum(tally.done for tally in self.tallies.values())
@@ -116,7 +122,10 @@ class Work:
                     )
                 raise
         if self.writes:
-            self.target.finish()
+            self.target.finish(marked=self.verb == "compress")
+
+    def _values(self, entry: Entry) -> int:
+        return math.prod(self.shapes[entry.name])
 
     def _jobs(self) -> Iterator[tuple[Entry, Region, list[tuple[Index, Region]]]]:
         for entry in self.entries:
@@ -133,7 +142,9 @@ class Work:
         sizes = [max(da.chunksizes.get(dim, (stored.get(dim, 0),))) for dim in da.dims]
         return [*sizes[: entry.axis], 0, *sizes[entry.axis :]] if entry.dim else sizes
 
-    def _code(self, job: tuple[Entry, Region, list[tuple[Index, Region]]]) -> tuple[int, int]:
+    def _code(
+        self, job: tuple[Entry, Region, list[tuple[Index, Region]]]
+    ) -> tuple[Entry, int, int]:
         """Do all that there is to do for a group of chunks; runs in a thread."""
         entry, region, chunks = job
         missing = [one for one in chunks if not self.target.has(entry.name, one[0])]
@@ -147,22 +158,22 @@ class Work:
                 for p, r in zip(place, region, strict=True)
             )
             start = time.perf_counter()
-            there = (index, place) not in missing
-            if not there and self.writes:
+            state = "absent" if (index, place) in missing else "kept"
+            if state == "absent" and self.writes:
                 assert block is not None
                 self.target.write(entry.name, place, _filled(entry, block, ignored, inner))
-                there = True
+                state = "new"
             coded = time.perf_counter()
             found = None
             if self.check:
                 assert block is not None
                 mask = None if ignored is None else ignored[inner]
-                found = self.compare(entry, place, block[inner], mask, there)
-            size = self.target.size(entry.name, index) if there else 0
+                found = self.compare(entry, place, block[inner], mask, state)
+            size = self.target.size(entry.name, index) if state != "absent" else 0
             stored += size
             self._note(entry, found, size, coded - start, time.perf_counter() - coded)
         values = math.prod(s.stop - s.start for s in region)
-        return values, stored
+        return entry, values, stored
 
     def _note(
         self, entry: Entry, found: Fidelity | None, size: int, coding: float, checking: float
@@ -197,10 +208,18 @@ class Work:
 
     def _stored(self, name: str, region: Region) -> NDArray[Any]:
         variable = self.ds[name].variable
-        values = regions.read(variable, region)
+        try:
+            values = regions.read(variable, region)
+        except (XeoError, MemoryError):
+            raise
+        except Exception as err:
+            # Stores, decompressors and file formats have errors of their own.
+            where = ", ".join(f"{s.start}:{s.stop}" for s in region)
+            raise StoreError(
+                f"reading {name!r} of the source at [{where}] failed: {type(err).__name__}: {err}"
+            ) from err
         read = xr.Variable(variable.dims, values, variable.attrs, variable.encoding)
-        made = xr.conventions.encode_cf_variable(read, name=name)
-        return np.asarray(made.values)
+        return np.asarray(encode(read, name).values)
 
     def compare(
         self,
@@ -208,34 +227,49 @@ class Work:
         place: Region,
         original: NDArray[Any],
         ignored: NDArray[np.bool_] | None,
-        there: bool,
+        state: str,
     ) -> Fidelity | None:
         """Read a chunk back, and measure how far it is from what it was.
+
+        Parameters
+        ----------
+        entry, place :
+            Which chunk.
+        original, ignored : array
+            What it has to be, and where that does not matter.
+        state : {"new", "kept", "absent"}
+            Whether it was written now, or before, or is not there.
 
         Raises
         ------
         CodecError
-            If it cannot be read, or breaks the promise of its codec, and is one of ours to write.
+            If it was written now, and cannot be read or breaks the promise of its codec.
+        StoreError
+            If it was written before, and does so.
         """
         where = ", ".join(f"{s.start}:{s.stop}" for s in place)
+        found, broken = None, ""
         try:
             found = self._compare(entry, place, original, ignored)
-            broken = "" if keeps(entry, found) else f"chunk [{where}] is not within its bound"
         except CodecError as err:
-            if self.writes:
-                raise
-            found, broken = None, f"chunk [{where}] cannot be read: {err}"
-        if not there:
-            broken = f"chunk [{where}] is not there"
-        if broken and self.writes:
-            raise CodecError(
-                f"expected what was written of {entry.name!r} to keep its promise, but {broken}. "
-                "Please report it, with these values"
-            )
-        if broken:
+            broken = f"chunk [{where}] cannot be read: {err}"
+        if found is not None:
+            broken = _broken(entry, found, where, absent=state == "absent")
+        if not broken:
+            return found
+        if not self.writes:
             with _LOCK:
                 self.tallies[entry.name].broken.append(broken)
-        return found
+            return found
+        if state == "kept":
+            raise StoreError(
+                f"expected what an earlier call wrote of {entry.name!r} to be of this source and "
+                f"these options, but {broken}. Try: overwrite=True (--overwrite) to begin anew"
+            )
+        raise CodecError(
+            f"expected what was written of {entry.name!r} to keep its promise, but {broken}. "
+            "Please report it, with these values"
+        )
 
     def _compare(
         self,
@@ -249,7 +283,7 @@ class Work:
         coding, axes = entry.coding, entry.coding.axes
         peak = peak_of(coding)
         found = _measure(
-            (fold(original, axes), fold(self.target.read(entry.name, place), axes)),
+            (fold(original, axes), fold(self._read_back(entry, place), axes)),
             None if ignored is None else fold(ignored, axes),
             axes.count("t") == 1,
             nodata=coding.codec.nodata if coding.codec is not None else (),
@@ -258,6 +292,15 @@ class Work:
             offset=coding.offset / coding.scale,
         )
         return _among(found, dict(zip(axes, place, strict=True)), axes, self.rows(entry))
+
+    def _read_back(self, entry: Entry, place: Region) -> NDArray[Any]:
+        try:
+            return self.target.read(entry.name, place)
+        except (XeoError, MemoryError):
+            raise
+        except Exception as err:
+            # Codecs of Zarr's own have errors of their own.
+            raise CodecError(f"{type(err).__name__}: {err}") from err
 
     def report(self, source: Any, store: Any, storage_options: Mapping[str, Any] | None) -> Report:
         """Return what is known of every array."""
@@ -285,7 +328,7 @@ class Work:
             scale=coding.scale,
             units=coding.units,
             peak=peak_of(coding),
-            size=tally.size if tally else 0,
+            size=tally.size if tally and coding.codec is not None else 0,
             fidelity=tally.fidelity if tally and self.check else None,
             coding_seconds=tally.coding if tally else 0.0,
             checking_seconds=tally.checking if tally else 0.0,
@@ -297,21 +340,39 @@ class Work:
 _LOCK = threading.Lock()
 
 
-def keeps(entry: Entry, found: Fidelity) -> bool:
-    """Tell whether figures keep the promise of an array's codec."""
-    codec = entry.coding.codec
+def _broken(entry: Entry, found: Fidelity, where: str, *, absent: bool) -> str:
+    """Say which promise a chunk breaks, and by how much; nothing if it breaks none."""
     kept = found.kept or found
+    if absent:
+        # What was never written reads as the fill value, which may be all there was.
+        whole = kept.exact_missing() and kept.max_error() == 0
+        return "" if whole else f"chunk [{where}] is not there"
     if not kept.exact_missing():
-        return False
+        return f"{int(kept.wrong.sum())} missing values of chunk [{where}] did not come back"
+    codec = entry.coding.codec
+    scale, units = abs(entry.coding.scale), entry.coding.units
     if codec is None or is_exact(codec):
-        return bool(kept.max_error() == 0)
-    for bound, largest in (
-        (getattr(codec, "max_error", None), kept.max_error("band")),
-        (getattr(codec, "relative_error", None), kept.max_relative("band")),
+        largest = float(kept.max_error())
+        return (
+            f"chunk [{where}] is {largest * scale:g} {units}".strip() + " off, not exact"
+            if largest
+            else ""
+        )
+    for name, unit, factor, largest in (
+        ("max_error", units, scale, kept.max_error("band")),
+        ("relative_error", "of the value", 1.0, kept.max_relative("band")),
     ):
-        if bound is not None and (largest > np.asarray(bound)).any():
-            return False
-    return True
+        bound = getattr(codec, name, None)
+        if bound is None or (largest <= np.asarray(bound)).all():
+            continue
+        bounds = np.broadcast_to(bound, largest.shape)
+        band = int(np.argmax(largest - bounds))
+        label = f", band {band}" if len(largest) > 1 else ""
+        return (
+            f"chunk [{where}]{label} is {largest[band] * factor:g} {unit}".rstrip()
+            + f" off, beyond {bounds[band] * factor:g}"
+        )
+    return ""
 
 
 def _filled(
@@ -361,32 +422,37 @@ def _among(found: Fidelity, at: Mapping[str, slice], axes: str, rows: tuple[int,
 
 
 class _Bar:
-    """A bar of values with the ratio so far, or a callable in its place."""
+    """A bar with rate, ratio so far and time left, or a callable in its place."""
 
-    def __init__(self, progress: bool | Callable[[int], None], total: int) -> None:
-        self.progress, self.total = progress, total
+    def __init__(
+        self, progress: bool | Callable[[int], None], total: int, verb: str = "compress"
+    ) -> None:
+        self.progress, self.total, self.verb = progress, total, verb
         self.bar: Any = None
-        self.values = self.bits = 0
+        self.raw = self.stored = 0
 
-    def __enter__(self) -> Callable[[int, int], None]:
+    def __enter__(self) -> Callable[[int, int, int], None]:
         if not callable(self.progress):
             self.bar = bar(
                 total=self.total,
-                desc="compress",
-                unit="value",
+                desc=self.verb,
+                unit="B",
                 unit_scale=True,
                 disable=not self.progress,
+                # A log file gets a line now and then, a terminal ten a second.
+                mininterval=0.1 if sys.stderr.isatty() else 10.0,
             )
         return self._tell
 
-    def _tell(self, values: int, stored: int) -> None:
-        self.values += values
-        self.bits += 8 * stored
+    def _tell(self, values: int, raw: int, stored: int) -> None:
+        self.raw += raw
+        self.stored += stored
         if callable(self.progress):
             self.progress(values)
             return
-        self.bar.set_postfix_str(f"{self.bits / self.values:.3g} bits/value", refresh=False)
-        self.bar.update(values)
+        if self.stored:
+            self.bar.set_postfix_str(f"{self.raw / self.stored:.3g} times smaller", refresh=False)
+        self.bar.update(raw)
 
     def __exit__(self, *error: object) -> None:
         if self.bar is not None:
