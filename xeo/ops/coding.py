@@ -404,7 +404,7 @@ def _lossless(stored: xr.Variable, goal: Goal) -> ChunkCodec:
     return LosslessCodec(nodata=_nodata(stored), **_settings(goal, LosslessCodec))
 
 
-def _bounded(stored: xr.Variable, goal: Goal, **bound: float) -> ChunkCodec:
+def _bounded(stored: xr.Variable, goal: Goal, **bound: Any) -> ChunkCodec:
     from xeo.codecs.bounded import BoundedCodec
 
     return BoundedCodec(nodata=_nodata(stored), **bound, **_settings(goal, BoundedCodec))

@@ -352,26 +352,21 @@ def _broken(entry: Entry, found: Fidelity, where: str, *, absent: bool) -> str:
     codec = entry.coding.codec
     scale, units = abs(entry.coding.scale), entry.coding.units
     if codec is None or is_exact(codec):
-        largest = float(kept.max_error())
-        return (
-            f"chunk [{where}] is {largest * scale:g} {units}".strip() + " off, not exact"
-            if largest
-            else ""
-        )
+        worst = float(kept.max_error()) * scale
+        return f"chunk [{where}] is {worst:g} {units} off, not exact" if worst else ""
     for name, unit, factor, largest in (
         ("max_error", units, scale, kept.max_error("band")),
         ("relative_error", "of the value", 1.0, kept.max_relative("band")),
     ):
-        bound = getattr(codec, name, None)
-        if bound is None or (largest <= np.asarray(bound)).all():
+        if getattr(codec, name, None) is None:
             continue
-        bounds = np.broadcast_to(bound, largest.shape)
+        bounds = np.broadcast_to(getattr(codec, name), largest.shape)
+        if (largest <= bounds).all():
+            continue
         band = int(np.argmax(largest - bounds))
         label = f", band {band}" if len(largest) > 1 else ""
-        return (
-            f"chunk [{where}]{label} is {largest[band] * factor:g} {unit}".rstrip()
-            + f" off, beyond {bounds[band] * factor:g}"
-        )
+        far, most = largest[band] * factor, bounds[band] * factor
+        return f"chunk [{where}]{label} is {far:g} {unit} off, beyond {most:g}"
     return ""
 
 
