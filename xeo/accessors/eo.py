@@ -27,6 +27,8 @@ class DataArrayAccessor(_Accessor):
     to_video = bind(xr.DataArray, ops.to_video)
     to_xarrayvideo = bind(xr.DataArray, ops.to_xarrayvideo)
     write = bind(xr.DataArray, ops.write)
+    compress = bind(xr.DataArray, ops.compress)
+    encoding = bind(xr.DataArray, ops.encoding)
 
     @property
     def plot(self) -> PlotAccessor:
@@ -41,6 +43,9 @@ class DatasetAccessor(_Accessor):
     embed = bind(xr.Dataset, ops.embed)
     classify = bind(xr.Dataset, ops.classify)
     draw_patches = bind(xr.Dataset, ops.draw_patches)
+    compress = bind(xr.Dataset, ops.compress)
+    encoding = bind(xr.Dataset, ops.encoding)
+    unstack_bands = bind(xr.Dataset, ops.unstack_bands)
     to_video = bind(xr.Dataset, ops.to_video)
     to_xarrayvideo = bind(xr.Dataset, ops.to_xarrayvideo)
 

@@ -1,22 +1,32 @@
 """The verbs: one file each, plain functions on xarray objects."""
 
 from xeo.ops.classify import classify
+from xeo.ops.compress import compress
 from xeo.ops.embed import dequantize, embed
+from xeo.ops.encoding import encoding
 from xeo.ops.film import to_video
 from xeo.ops.models import list_models
 from xeo.ops.open import open_cube
 from xeo.ops.patches import draw_patches
+from xeo.ops.stack import open_zarr, unstack_bands
+from xeo.ops.verify import decompress, verify
 from xeo.ops.write import write
 from xeo.ops.xarrayvideo import to_xarrayvideo
 
 __all__ = [
     "classify",
+    "compress",
+    "decompress",
     "dequantize",
     "draw_patches",
     "embed",
+    "encoding",
     "list_models",
     "open_cube",
+    "open_zarr",
     "to_video",
     "to_xarrayvideo",
+    "unstack_bands",
+    "verify",
     "write",
 ]
