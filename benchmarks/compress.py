@@ -12,13 +12,19 @@ from pathlib import Path
 import _alone  # noqa: F401
 from _exact import bounded, lossless
 from _machine import BUSY, describe, other_load
+from _rates import rate_distortion
 from _real import CUBES, DATA
+from _speed import memory, speed
 from _verdict import Verdict, show
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], Iterator[Verdict]]] = {
-    "lossless": lossless,
+    "rd": rate_distortion,
     "bounded": bounded,
+    "lossless": lossless,
+    "speed": speed,
+    "memory": memory,
 }
+TITLES = {"rd": "Rate and distortion of video"}
 QUICK = ["worldcereal4", "era5"]
 
 
@@ -32,6 +38,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--chunk", type=int, default=256, help="side of a chunk, 0 for all of it")
     parser.add_argument("--rounds", type=int, help="of everything timed, the best counts")
     parser.add_argument("--quick", action="store_true", help="two small cubes, one round")
+    parser.add_argument("--large", type=int, default=2048, help="side of the cube read in parts")
     parser.add_argument("--xarrayvideo-python", type=Path, metavar="PATH",
                         help="of an environment that has xarrayvideo")  # fmt: skip
     args = parser.parse_args()
@@ -61,7 +68,7 @@ def main() -> int:
         print(f"\n**Others use {busy:.0%} of this machine: trust sizes, not seconds.**")
     every: list[Verdict] = []
     for name in args.sections:
-        print(f"\n## {name.capitalize()}")
+        print(f"\n## {TITLES.get(name, name.capitalize())}")
         found = list(SECTIONS[name](args))
         show(found)
         every += found
