@@ -95,8 +95,9 @@ class Views:
         made = np.concatenate(planes)
         if self.ignored is not None:
             part = self.ignored.isel(_of(self.ignored, window))
-            wide = part.expand_dims([d for d in self.picture if d not in part.dims])
-            made[:, np.asarray(wide.transpose(*self.picture).values, bool)] = np.nan
+            sizes = dict(zip(self.picture, made.shape[1:], strict=True))
+            mask = part.variable.set_dims(sizes).transpose(*self.picture)
+            made[:, np.asarray(mask.values, bool)] = np.nan
         return made
 
     def blocks(self) -> Iterator[slice]:
