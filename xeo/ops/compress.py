@@ -10,6 +10,7 @@ import xarray as xr
 
 from xeo.errors import DimensionError, OptionError
 from xeo.ops.coding import Goals, plan
+from xeo.ops.place import check_apart
 from xeo.ops.report import Report
 from xeo.ops.stack import Entry, group
 from xeo.ops.target import Target
@@ -139,16 +140,45 @@ def compress(
     }  # fmt: skip
     if zarr_format not in (2, 3):
         raise OptionError(f"expected zarr_format 2 or 3, got {zarr_format!r}")
-    if workers is not None and workers < 1:
-        raise OptionError(f"expected workers to be 1 or more, got {workers}")
-    ds = as_dataset(obj)
-    entries = settle(ds, targets, settings, chunks, stack)
-    if ignore is not None:
-        ds, entries = _with_mask(ds, entries, ignore, settings, chunks)
+    check_workers(workers)
+    ds, entries = decide(obj, targets, settings, chunks, stack, ignore)
+    check_apart(store, ds)
     work = Work(ds, entries, Target(store, "", zarr_format, storage_options), check)
     work.start(overwrite=overwrite)
     work.run(workers, progress)
     return work.report(obj, store, storage_options)
+
+
+def check_workers(workers: int | None) -> None:
+    """Refuse fewer than one.
+
+    Raises
+    ------
+    OptionError
+        If there are none.
+    """
+    if workers is not None and workers < 1:
+        raise OptionError(f"expected workers to be 1 or more, got {workers}")
+
+
+def decide(
+    obj: xr.DataArray | xr.Dataset,
+    targets: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    chunks: Mapping[Any, int] | None,
+    stack: Any,
+    ignore: xr.DataArray | None,
+) -> tuple[xr.Dataset, list[Entry]]:
+    """Return what is stored, the mask of worthless pixels among it, and how.
+
+    Raises
+    ------
+    OptionError, DimensionError
+        As `compress`.
+    """
+    ds = as_dataset(obj)
+    entries = settle(ds, targets, settings, chunks, stack)
+    return (ds, entries) if ignore is None else _with_mask(ds, entries, ignore, settings)
 
 
 def as_dataset(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
@@ -206,7 +236,6 @@ def _with_mask(
     entries: list[Entry],
     ignore: xr.DataArray,
     settings: Mapping[str, Any],
-    chunks: Mapping[Any, int] | None,
 ) -> tuple[xr.Dataset, list[Entry]]:
     if ignore.dtype.kind != "b":
         raise OptionError(

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
+
 from xeo.errors import StoreError
 
 #: Attribute of a group that is being written: 0 until the last block is there, then 1.
@@ -52,8 +54,8 @@ def check_free(
     target = local(store)
     if target.rstrip("/").lower().endswith(_FILES):
         raise StoreError(f"expected a Zarr store to write, got {target!r}. Try: 'out.zarr'")
-    if source is not None and _nested(target, local(source)):
-        raise StoreError(f"expected another place than the source {source!r}, got {target!r}")
+    if source is not None:
+        check_apart(store, source)
     try:
         found, is_zarr = _found(target, storage_options)
     except Exception as err:
@@ -72,6 +74,35 @@ def check_free(
             f"expected a Zarr store to overwrite at {target!r}, found something else, which is "
             "left alone. Try: another name, or delete it yourself"
         )
+
+
+def check_apart(store: str | os.PathLike[str], source: Any) -> None:
+    """Say that a store is, holds or lies in what is read for it.
+
+    Parameters
+    ----------
+    store : str or path
+        What is to be written.
+    source : str, path, DataArray or Dataset
+        Where it comes from; of an object what xarray noted when it was opened.
+
+    Raises
+    ------
+    StoreError
+        If writing one would change the other.
+    """
+    if isinstance(source, xr.DataArray | xr.Dataset):
+        encodings = [source.encoding]
+        if isinstance(source, xr.Dataset):
+            encodings += [variable.encoding for variable in source.variables.values()]
+        sources = {str(one["source"]) for one in encodings if one.get("source")}
+    else:
+        sources = {os.fspath(source)}
+    for one in sorted(sources):
+        if _nested(local(store), local(one)):
+            raise StoreError(
+                f"expected another place than the source {one!r}, got {local(store)!r}"
+            )
 
 
 def _nested(target: str, source: str) -> bool:

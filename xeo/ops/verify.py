@@ -23,7 +23,8 @@ from xeo.ops.coding import (
     is_exact,
     units_of,
 )
-from xeo.ops.compress import as_dataset
+from xeo.ops.compress import as_dataset, check_workers
+from xeo.ops.place import check_apart
 from xeo.ops.report import Report
 from xeo.ops.stack import Entry, members_of, open_zarr
 from xeo.ops.target import Target
@@ -77,6 +78,7 @@ def verify(
     --------
     >>> report = xeo.verify(cube, "small.zarr")  # doctest: +SKIP
     """
+    check_workers(workers)
     ds = as_dataset(obj)
     target = Target(store, "", 3, storage_options)
     target.open([], mode="r")
@@ -227,6 +229,8 @@ def decompress(
     --------
     >>> xeo.decompress("small.zarr", "plain.zarr")  # doctest: +SKIP
     """
+    check_workers(workers)
+    check_apart(out, store)
     options = {"storage_options": storage_options} if storage_options else {}
     ds = open_zarr(store, chunks=None, mask_and_scale=False, decode_times=False, **options)
     roles = find_roles(ds)

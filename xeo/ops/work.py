@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xeo.engine import regions
-from xeo.errors import CodecError, OptionError, StoreError, XeoError
+from xeo.errors import CodecError, StoreError, XeoError
 from xeo.kernels.fidelity import Fidelity, measure
 from xeo.ops.coding import encode, is_exact, peak_of
 from xeo.ops.place import local
@@ -102,27 +103,27 @@ class Work:
 
     def run(self, workers: int | None, progress: bool | Callable[[int], None]) -> None:
         """Code every chunk that is not there, and compare all."""
-        if workers is not None and workers < 1:
-            raise OptionError(f"expected workers to be 1 or more, got {workers}")
         coded = [entry for entry in self.entries if entry.coding.chunks]
         total = sum(self._values(one) * one.coding.stored.dtype.itemsize for one in coded)
         with Stop() as stop, _Bar(progress, total, self.verb) as tell:
+            code = partial(self._code, stop=stop, tell=tell)
             try:
-                for entry, values, stored in regions.each(
-                    self._code, self._jobs(), workers=workers
-                ):
-                    tell(values, values * entry.coding.stored.dtype.itemsize, stored)
+                for _ in regions.each(code, self._jobs(), workers=workers):
                     stop.check()
             except BaseException as err:
-                done = sum(tally.done for tally in self.tallies.values())
-                if self.writes:
-                    err.add_note(
-                        f"{done} chunks are written and whole; {self.target.path!r} is marked "
-                        "incomplete. Try: the same call again, which goes on from there"
-                    )
+                self._explain(err)
                 raise
         if self.writes:
             self.target.finish(marked=self.verb == "compress")
+
+    def _explain(self, err: BaseException) -> None:
+        """Note on what stopped the work what is left of it."""
+        done = sum(tally.done for tally in self.tallies.values())
+        if self.writes:
+            err.add_note(
+                f"{done} chunks are written and whole; {self.target.path!r} is marked "
+                "incomplete. Try: the same call again, which goes on from there"
+            )
 
     def _values(self, entry: Entry) -> int:
         return math.prod(self.shapes[entry.name])
@@ -143,16 +144,21 @@ class Work:
         return [*sizes[: entry.axis], 0, *sizes[entry.axis :]] if entry.dim else sizes
 
     def _code(
-        self, job: tuple[Entry, Region, list[tuple[Index, Region]]]
-    ) -> tuple[Entry, int, int]:
+        self,
+        job: tuple[Entry, Region, list[tuple[Index, Region]]],
+        *,
+        stop: Stop,
+        tell: Callable[[int, int, int], None],
+    ) -> None:
         """Do all that there is to do for a group of chunks; runs in a thread."""
         entry, region, chunks = job
         missing = [one for one in chunks if not self.target.has(entry.name, one[0])]
-        stored = 0
         block = ignored = None
         if missing or self.check:
             block, ignored = self.read(entry, region)
         for index, place in chunks:
+            if stop.signum is not None:
+                return
             inner = tuple(
                 slice(p.start - r.start, p.stop - r.start)
                 for p, r in zip(place, region, strict=True)
@@ -170,10 +176,9 @@ class Work:
                 mask = None if ignored is None else ignored[inner]
                 found = self.compare(entry, place, block[inner], mask, state)
             size = self.target.size(entry.name, index) if state != "absent" else 0
-            stored += size
             self._note(entry, found, size, coded - start, time.perf_counter() - coded)
-        values = math.prod(s.stop - s.start for s in region)
-        return entry, values, stored
+            values = math.prod(s.stop - s.start for s in place)
+            tell(values, values * entry.coding.stored.dtype.itemsize, size)
 
     def _note(
         self, entry: Entry, found: Fidelity | None, size: int, coding: float, checking: float
@@ -425,6 +430,7 @@ class _Bar:
         self.progress, self.total, self.verb = progress, total, verb
         self.bar: Any = None
         self.raw = self.stored = 0
+        self.lock = threading.Lock()
 
     def __enter__(self) -> Callable[[int, int, int], None]:
         if not callable(self.progress):
@@ -440,14 +446,16 @@ class _Bar:
         return self._tell
 
     def _tell(self, values: int, raw: int, stored: int) -> None:
-        self.raw += raw
-        self.stored += stored
-        if callable(self.progress):
-            self.progress(values)
-            return
-        if self.stored:
-            self.bar.set_postfix_str(f"{self.raw / self.stored:.3g} times smaller", refresh=False)
-        self.bar.update(raw)
+        with self.lock:
+            self.raw += raw
+            self.stored += stored
+            if callable(self.progress):
+                self.progress(values)
+                return
+            if self.stored:
+                ratio = f"{self.raw / self.stored:.3g} times smaller"
+                self.bar.set_postfix_str(ratio, refresh=False)
+            self.bar.update(raw)
 
     def __exit__(self, *error: object) -> None:
         if self.bar is not None:
