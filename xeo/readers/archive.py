@@ -135,7 +135,8 @@ def _video_rule(name: str, files: dict[int, str], sizes: Mapping[Hashable, int])
     first = frames.probe(files[min(files)])
     rule = _understood(name, _tag(first), sizes)
     count = -(-rule.channels // len(rule.letters))
-    for number in range(1, count + 1):
+    # More files than bands need are left over from a rule of principal components.
+    for number in sorted(files)[:count]:
         header = first if number == min(files) else frames.probe(files[number])
         headers[_order(header, number)] = header
     if set(headers) != set(range(1, count + 1)):
@@ -229,6 +230,8 @@ def _understood(name: str, told: dict[str, Any], sizes: Mapping[Hashable, int]) 
 def _read(name: str, told: dict[str, Any], sizes: Mapping[Hashable, int]) -> Rule:
     bands = _field(told, "BANDS")
     bands = (bands,) if isinstance(bands, str) else tuple(bands)
+    if not bands or not all(isinstance(band, str | int) for band in bands):
+        raise StoreError(f"expected names of bands of the rule {name!r}, got {bands!r:.80}")
     while len(bands) > 1 and bands[-1] == bands[-2]:
         # Repeated to fill up three channels.
         bands = bands[:-1]

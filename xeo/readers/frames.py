@@ -21,11 +21,12 @@ import numpy.typing as npt
 from xeo.errors import StoreError
 from xeo.lazy import require
 from xeo.options import threads
+from xeo.readers import matroska
 
 Array = npt.NDArray[Any]
 
 #: Decoded pictures that are kept, in bytes: bands of one file are asked for one after another.
-CACHE = 128 * 2**20
+CACHE = 256 * 2**20
 #: Files that stay open at a time.
 _OPEN = 16
 
@@ -119,12 +120,15 @@ def probe(path: str) -> Header:
     Raises
     ------
     StoreError
-        If it is no video.
+        If it is no video, truncated, or its head is damaged.
     """
+    matroska.check(path, pictures=False)
     with _reading(path), _open(path) as container:
         if not container.streams.video:
             raise StoreError(f"expected a video in {path!r}, found none")
         codec = container.streams.video[0].codec_context
+        if codec is None:
+            raise StoreError(f"expected a video in {path!r} of a codec that FFmpeg knows")
         tags = {str(key): str(text) for key, text in container.metadata.items()}
         return Header(path, int(codec.width), int(codec.height), tags)
 
@@ -187,7 +191,7 @@ def _reading(path: str) -> Iterator[None]:
         yield
     except StoreError:
         raise
-    except (av.FFmpegError, EOFError) as err:
+    except (av.FFmpegError, EOFError, UnicodeDecodeError) as err:
         raise StoreError(f"reading the video {path!r} failed: {err}") from err
 
 
@@ -216,6 +220,7 @@ class _Film:
         if self._times is None or state != self.state:
             self.close()
             self.state = state
+            matroska.check(self.path)
             with _open(self.path) as container:
                 stream = container.streams.video[0]
                 packets = [
