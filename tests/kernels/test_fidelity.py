@@ -57,7 +57,7 @@ def test_figures_are_those_of_plain_formulas(pair):
     np.testing.assert_allclose(found.total, e.sum((2, 3)))
     np.testing.assert_allclose(found.squares, (e**2).sum((2, 3)))
     np.testing.assert_array_equal(found.largest, np.abs(e).max((2, 3)))
-    np.testing.assert_array_equal(found.relative, share.max((2, 3)))
+    np.testing.assert_allclose(found.relative, share.max((2, 3)), rtol=1e-15)
     np.testing.assert_array_equal(found.lowest, np.where(good, a, np.inf).min((2, 3)))
     np.testing.assert_array_equal(found.highest, np.where(good, a, -np.inf).max((2, 3)))
     assert found.histogram.sum() == good.sum()
@@ -234,6 +234,17 @@ def test_huge_values_do_no_harm():
     assert found.max_error() == np.inf
     assert found.max_relative() == np.inf
     assert found.histogram[:, -1].sum() == 128
+
+
+@given(st.floats(1e-3, 1e3), st.floats(1e-6, 1))
+def test_a_relative_bound_that_is_just_kept_is_seen_as_kept(value, bound):
+    x = np.full((1, 1, 1, 2), value)
+    e = bound * value
+    y = x + e
+    e = float((y - x)[0, 0, 0, 0])
+    found = float(measure(x, y, relative=True).max_relative())
+    assert e <= found * value
+    assert not e <= np.nextafter(found, 0) * value
 
 
 def test_booleans():

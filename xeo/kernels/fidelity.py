@@ -413,12 +413,28 @@ class _Task:
         into.highest[at] = max(into.highest[at], float(x.max()))
         if self.relative:
             size = np.abs(x.ravel().astype(np.float64))
-            e = np.divide(e, size, out=np.where(e == 0, 0.0, np.inf), where=size > 0)
-            largest = float(np.abs(e).max())
+            share = np.divide(e, size, out=np.where(e == 0, 0.0, np.inf), where=size > 0)
+            largest = _largest_share(np.abs(share), np.abs(e), size)
             into.relative[at] = max(into.relative[at], largest)
+            e = share
         whole = x.dtype.kind in "iu" and not self.relative
         # Errors of whole numbers are whole.
         _tally(into, at[1], e, largest, 0 if whole else _FINEST)
+
+
+def _largest_share(share: Numbers, e: Numbers, size: Numbers) -> float:
+    """Return the least bound that all errors keep, where ``e <= bound * size`` is computed.
+
+    Quotients are rounded, and may be above a bound that the product keeps.
+    """
+    largest = float(share.max())
+    if not 0 < largest < math.inf:
+        return largest
+    near = share >= largest * (1 - 1e-15)
+    e, size, share = e[near], size[near], share[near]
+    tried = [np.nextafter(share, 0), share, np.nextafter(share, np.inf)]
+    kept = [one * size >= e for one in tried]
+    return float(np.select(kept, tried, largest).max())
 
 
 def _tally(into: Fidelity, band: int, e: Numbers, largest: float, finest: int) -> None:

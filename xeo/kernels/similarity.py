@@ -99,6 +99,7 @@ class Angles:
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._power, self._change, self._along = (np.zeros(shape) for _ in range(3))
+        self._product = np.empty(shape)
         self._bad: Mask | None = None
 
     def add(self, original: NDArray[Any], error: Numbers, bad: Mask | None) -> None:
@@ -111,9 +112,12 @@ class Angles:
         bad : array of bool, optional
             Pixels to leave out.
         """
-        self._power += np.multiply(original, original, dtype=np.float64)
-        self._change += error * error
-        self._along += original * error
+        for into, pair in (
+            (self._power, (original, original)),
+            (self._change, (error, error)),
+            (self._along, (original, error)),
+        ):
+            into += np.multiply(*pair, out=self._product)
         if bad is not None:
             self._bad = bad if self._bad is None else self._bad | bad
 

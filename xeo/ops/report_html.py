@@ -29,7 +29,8 @@ _STYLE = """
 .xeo th{font-weight:600;opacity:.65}
 .xeo td:first-child,.xeo th:first-child{text-align:left}
 .xeo tbody tr:nth-child(odd){background:none}
-.xeo:has(.wide){max-width:100%}.xeo .wide{overflow-x:auto}.xeo .store td:nth-child(-n+5),.xeo .store th:nth-child(-n+5),
+.xeo:has(.wide){max-width:100%}.xeo .wide{overflow-x:auto}
+.xeo .store td:nth-child(-n+5),.xeo .store th:nth-child(-n+5),
 .xeo .store td:last-child,.xeo .store th:last-child{text-align:left}
 .xeo .facts td{text-align:left;white-space:normal;vertical-align:top}
 .xeo .facts td:first-child{opacity:.65;white-space:nowrap}
