@@ -12,7 +12,6 @@ import importlib
 import json
 import multiprocessing
 import random
-import resource
 import sys
 import time
 from pathlib import Path
@@ -22,6 +21,13 @@ import numpy as np
 from xeo.codecs.container import pack, unpack
 from xeo.errors import CodecError, MissingDependencyError
 
+try:
+    import resource
+except ImportError:
+    resource = None
+
+#: Whether this system can do it.
+POSSIBLE = resource is not None and Path("/proc/self/statm").exists()
 #: Seeds that once did harm, kept so that they never do again.
 KEPT = Path(__file__).with_name("data") / "fuzz_seeds.json"
 #: Longer than any decoding of these small chunks takes.
