@@ -112,12 +112,9 @@ class Angles:
         bad : array of bool, optional
             Pixels to leave out.
         """
-        for into, pair in (
-            (self._power, (original, original)),
-            (self._change, (error, error)),
-            (self._along, (original, error)),
-        ):
-            into += np.multiply(*pair, out=self._product)
+        self._power += np.multiply(original, original, out=self._product)
+        self._change += np.multiply(error, error, out=self._product)
+        self._along += np.multiply(original, error, out=self._product)
         if bad is not None:
             self._bad = bad if self._bad is None else self._bad | bad
 
