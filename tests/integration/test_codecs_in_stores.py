@@ -137,7 +137,9 @@ def _twin(codec):
     return type(codec).__name__.replace("Codec", "Twin")
 
 
-@pytest.mark.parametrize("path", sorted(Path(__file__).with_name("data").glob("*.zarr.zip")))
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[1] / "codecs/data").glob("*.zarr.zip"))
+)
 def test_stores_of_earlier_versions_are_read(path):
     root = zarr.open_group(zarr.storage.ZipStore(path, mode="r"), mode="r")
     sums = root.attrs["sums"]
