@@ -16,6 +16,7 @@ from xeo.warn import warn
 
 def encoding(
     obj: xr.DataArray | xr.Dataset,
+    /,
     *,
     max_error: Any = None,
     relative_error: Any = None,
