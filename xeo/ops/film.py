@@ -146,8 +146,8 @@ def to_video(
     >>> cube = xeo.simulate_cube(dates=4, size=64)
     >>> film = cube.eo.to_video("clip.mp4", bands=["nir", "red", "green"])  # doctest: +SKIP
     """
-    target = Path(local(path))
-    _check(target, fps, percentiles, size, quality)
+    target = _target(path)
+    _check(fps, percentiles, size, quality)
     cube = _ordered(_choose(Cube.of(obj, sensor=sensor), bands))
     coloured = len(cube.layers) == 3
     paint = _colours(cmap) if not coloured else None
@@ -166,11 +166,17 @@ def to_video(
     return Film(target, film.shape, cube.sizes[0], float(fps))
 
 
-def _check(
-    target: Path, fps: float, percentiles: tuple[float, float], size: int, quality: float
-) -> None:
-    if target.suffix.lower() != ".mp4":
-        raise OptionError(f"expected a file .mp4 to write, got {str(target)!r}. Try: 'clip.mp4'")
+def _target(path: str | os.PathLike[str]) -> Path:
+    text = local(path)
+    if "://" in text or not text.lower().endswith(".mp4"):
+        raise OptionError(f"expected a local file .mp4 to write, got {text!r}. Try: 'clip.mp4'")
+    target = Path(text)
+    if not target.parent.is_dir():
+        raise StoreError(f"expected a folder at {str(target.parent)!r} to write in, found none")
+    return target
+
+
+def _check(fps: float, percentiles: tuple[float, float], size: int, quality: float) -> None:
     if not 0.05 <= fps <= 120:
         raise OptionError(f"expected 0.05 to 120 dates a second, got {fps}")
     low, high = percentiles
@@ -180,8 +186,6 @@ def _check(
         raise OptionError(f"expected a size of 16 to 8192 pixels, got {size}")
     if not 0 <= quality <= 51:
         raise OptionError(f"expected a quality of 0 to 51, got {quality}")
-    if not target.parent.is_dir():
-        raise StoreError(f"expected a folder at {str(target.parent)!r} to write in, found none")
 
 
 def _choose(cube: Cube, bands: str | Sequence[str] | None) -> Cube:

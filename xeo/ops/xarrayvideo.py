@@ -36,9 +36,9 @@ _ENCODERS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "hevc_nvenc": ((8, 16), {"preset": "p5", "rc": "constqp", "qp": 10}),
 }
 _FFV1 = {"level": 3, "slicecrc": 1}
-#: Narrower pictures make x265 fail or, worse, go wrong; up to twice its usual blocks' width
-#: it wants smaller blocks.
-_NARROWEST, _NARROW = 49, 64
+#: Narrower or lower pictures make x265 fail or, worse, go wrong; where they are one of its usual
+#: blocks wide, it wants smaller blocks.
+_NARROWEST, _LOWEST, _NARROW = 49, 16, 64
 
 
 def to_xarrayvideo(
@@ -109,8 +109,7 @@ def to_xarrayvideo(
     >>> files = cube.eo.to_xarrayvideo("cubes/one", options={"crf": 4})  # doctest: +SKIP
     """
     ds, roles = _as_dataset(obj)
-    target = Path(local(path))
-    _check_free(target, overwrite)
+    target = _target(path, overwrite)
     settings = _Settings.of(codec, bits, options)
     names = _videos(ds, roles)
     exact = names if lossless is True else [] if lossless is False else list(lossless)
@@ -163,12 +162,16 @@ class _Settings:
             return f"gbrp{many}", "bgr0" if self.bits == 8 else f"gbrp{many}"
         return f"gbrp{many}", f"yuv444p{many}"
 
-    def sized(self, width: int) -> tuple[str, dict[str, Any]]:
-        """Return encoder and options for pictures of a width."""
+    def fits(self, width: int, height: int) -> bool:
+        """Whether the encoder takes pictures of a size."""
+        return self.codec != "libx265" or (width >= _NARROWEST and height >= _LOWEST)
+
+    def sized(self, width: int, height: int) -> tuple[str, dict[str, Any]]:
+        """Return encoder and options for pictures of a size."""
         options = dict(self.options)
         if self.codec != "libx265":
             return self.codec, options
-        if width < _NARROWEST:
+        if not self.fits(width, height):
             return "vp9", {**_ENCODERS["vp9"][1], "crf": options.get("crf", 10)}
         told = [options.get("x265-params"), "log-level=error"]
         told += ["ctu=32"] if width <= _NARROW else []
@@ -347,8 +350,9 @@ class _Writer:
         """Return the order of the dimensions; the second becomes the width of pictures."""
         time = self.roles["time"]
         first, second = (d for d in self.ds[self.group[0].name].dims if d != time)
-        narrow = self.ds.sizes[first] <= _NARROW < self.ds.sizes[second]
-        return (time, second, first) if narrow else (time, first, second)
+        width, height = self.ds.sizes[first], self.ds.sizes[second]
+        turn = not self.settings.fits(width, height) and self.settings.fits(height, width)
+        return (time, second, first) if turn else (time, first, second)
 
     def _codes(
         self,
@@ -368,7 +372,7 @@ class _Writer:
         _, first, second = self._dims()
         width, height = self.ds.sizes[first], self.ds.sizes[second]
         given, stored = settings.formats
-        codec, options = settings.sized(width)
+        codec, options = settings.sized(width, height)
         text = repr(tag)
         if len(text.encode()) > _LONGEST_TAG:
             raise OptionError(
@@ -486,11 +490,14 @@ def _storable(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
     return {str(k): v if isinstance(v, numbers) else str(v) for k, v in attrs.items()}
 
 
-def _check_free(target: Path, overwrite: bool) -> None:
-    if "://" in str(target):
-        raise StoreError(f"expected a local folder to write, got {str(target)!r}")
+def _target(path: str | os.PathLike[str], overwrite: bool) -> Path:
+    """Return the folder to write, or say why it cannot be."""
+    text = local(path)
+    if "://" in text:
+        raise StoreError(f"expected a local folder to write, got {text!r}")
+    target = Path(text)
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return
+        return target
     if not overwrite:
         raise StoreError(f"expected nothing at {str(target)!r}, found something. "
                          "Try: overwrite=True")  # fmt: skip
@@ -500,6 +507,7 @@ def _check_free(target: Path, overwrite: bool) -> None:
             f"expected an archive of xarrayvideo to overwrite at {str(target)!r}, found something "
             "else, which is left alone. Try: another name, or delete it yourself"
         )
+    return target
 
 
 @contextmanager
