@@ -5,9 +5,13 @@ from __future__ import annotations
 import click
 
 from xeo.cli.classify import classify
+from xeo.cli.compress import compress
+from xeo.cli.decompress import decompress
 from xeo.cli.embed import embed
 from xeo.cli.group import Commands
+from xeo.cli.inspect import inspect
 from xeo.cli.models import models
+from xeo.cli.verify import verify
 
 
 @click.group(
@@ -23,8 +27,8 @@ Exit codes:
 )
 @click.version_option(package_name="xarray-eo")
 def main() -> None:
-    """Run Earth-observation models on data cubes."""
+    """Run Earth-observation models on data cubes, and compress cubes."""
 
 
-for _command in (embed, classify, models):
+for _command in (embed, classify, models, compress, decompress, verify, inspect):
     main.add_command(_command)

@@ -65,3 +65,81 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+#: What ``--var`` can say of a variable, and what it stands for.
+_TARGETS = ("max-error", "relative-error", "psnr", "bpppb", "quality")
+
+
+def by_variable(words: Sequence[str], shared: dict[str, Any]) -> dict[str, Any]:
+    """Return options of `compress` with what is said of single variables.
+
+    Parameters
+    ----------
+    words : sequence of str
+        ``["B02=max-error:0.002", "SCL=lossless", "t2m=psnr:50,codec:video"]``.
+    shared : dict
+        Options of all other variables.
+
+    Returns
+    -------
+    dict
+    """
+    own: dict[str, dict[Any, Any]] = {}
+    for word in words:
+        name, said = _pair(word)
+        for one in said.split(","):
+            key, value = _option(one.strip(), word)
+            own.setdefault(key, {})[name] = value
+    made = dict(shared)
+    for key, values in own.items():
+        made[key] = {**({} if shared.get(key) is None else {...: shared[key]}), **values}
+    return made
+
+
+def _option(text: str, word: str) -> tuple[str, Any]:
+    key, colon, value = text.partition(":")
+    if key == "lossless" and not colon:
+        return key, True
+    if key == "codec" and value in ("auto", "video", "bounded", "lossless"):
+        return key, value
+    if key in (*_TARGETS, "peak") and value:
+        try:
+            return key.replace("-", "_"), float(value)
+        except ValueError:
+            pass
+    raise click.UsageError(
+        f"expected NAME=OPTION with lossless, codec:CODEC, peak:X or one of "
+        f"{', '.join(f'{one}:X' for one in _TARGETS)}, got {word!r}. Try: B02=max-error:0.002"
+    )
+
+
+def sizes(words: Sequence[str]) -> dict[str, int] | None:
+    """Return ``["y=256", "time=all"]`` as sizes of chunks, -1 for all."""
+    made = {}
+    for name, text in map(_pair, words):
+        if text == "all":
+            made[name] = -1
+        elif text.isdecimal() and int(text) > 0:
+            made[name] = int(text)
+        else:
+            raise click.UsageError(f"expected NAME=SIZE, 1 or more or all, got {name}={text}")
+    return made or None
+
+
+def values(words: Sequence[str]) -> dict[str, list[float]]:
+    """Return ``["SCL=3,8,9"]`` as the values of each variable."""
+    made: dict[str, list[float]] = {}
+    for name, text in map(_pair, words):
+        try:
+            made.setdefault(name, []).extend(_number(one) for one in text.split(","))
+        except ValueError:
+            raise click.UsageError(
+                f"expected NAME=VALUES, numbers with commas between them, got {name}={text}"
+            ) from None
+    return made
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number

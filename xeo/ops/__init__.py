@@ -4,7 +4,9 @@ from xeo.ops.classify import classify
 from xeo.ops.compress import compress
 from xeo.ops.embed import dequantize, embed
 from xeo.ops.encoding import encoding
+from xeo.ops.estimate import estimate
 from xeo.ops.film import to_video
+from xeo.ops.inspect import inspect
 from xeo.ops.models import list_models
 from xeo.ops.open import open_cube
 from xeo.ops.patches import draw_patches
@@ -21,6 +23,8 @@ __all__ = [
     "draw_patches",
     "embed",
     "encoding",
+    "estimate",
+    "inspect",
     "list_models",
     "open_cube",
     "open_zarr",

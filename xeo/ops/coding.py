@@ -105,7 +105,8 @@ class Goals:
     Parameters
     ----------
     options : mapping
-        Of the names in `TARGETS`, ``codec`` and ``peak``.
+        Of the names in `TARGETS`, ``codec`` and ``peak``. In a mapping ``...`` stands for all
+        that it does not name.
     names : sequence of str
         Of the variables that there are.
     settings : mapping
@@ -120,9 +121,14 @@ class Goals:
     def __init__(
         self, options: Mapping[str, Any], names: Sequence[str], settings: Mapping[str, Any]
     ) -> None:
-        self.options, self.names, self.extra = options, names, dict(settings)
+        self.extra = dict(settings)
+        self.shared: dict[str, Any] = {}
+        self.own: dict[str, dict[str, Any]] = {}
         for option, value in options.items():
-            unknown = set(value) - set(names) if isinstance(value, Mapping) else set()
+            mapping: dict[Any, Any] = dict(value) if isinstance(value, Mapping) else {...: value}
+            self.shared[option] = mapping.pop(..., None)
+            self.own[option] = mapping
+            unknown = set(mapping) - set(names)
             if unknown:
                 raise OptionError(
                     f"expected {option} of variables among {list(names)}, got "
@@ -131,20 +137,12 @@ class Goals:
 
     def named(self, name: str) -> bool:
         """Whether a variable is asked for by its own name."""
-        found = (self.options[t] for t in (*TARGETS, "codec"))
-        return any(isinstance(v, Mapping) and v.get(name) not in (None, False) for v in found)
+        return any(_said(self.own[one].get(name)) for one in (*TARGETS, "codec"))
 
     def of(self, name: str) -> Goal:
         """Return what one variable is to be; a target of its own goes before one of all."""
-        own, shared = {}, {}
-        for target in TARGETS:
-            value = self.options[target]
-            if isinstance(value, Mapping):
-                if value.get(name) not in (None, False):
-                    own[target] = value[name]
-            elif value is not None and value is not False:
-                shared[target] = value
-        found = own or shared
+        own = {t: self.own[t][name] for t in TARGETS if _said(self.own[t].get(name))}
+        found = own or {t: self.shared[t] for t in TARGETS if _said(self.shared[t])}
         if len(found) > 1:
             raise OptionError(
                 f"expected one target for {name!r}, got {sorted(found)}. Try: one of them; a "
@@ -152,14 +150,18 @@ class Goals:
             )
         target, value = next(iter(found.items()), ("", 0.0))
         number = _number(target, value, name)
-        codec = _of(self.options["codec"], name, "auto")
+        codec, peak = self._choice("codec", name), self._choice("peak", name)
+        codec = "auto" if codec is None else codec
         if isinstance(codec, str) and codec not in _CODECS:
             raise OptionError(f"expected codec to be one of {list(_CODECS)}, got {codec!r}")
-        return Goal(target, number, codec, _of(self.options["peak"], name, None), self.extra)
+        return Goal(target, number, codec, peak, self.extra)
+
+    def _choice(self, option: str, name: str) -> Any:
+        return self.own[option].get(name, self.shared[option])
 
 
-def _of(value: Any, name: str, default: Any) -> Any:
-    return value.get(name, default) if isinstance(value, Mapping) else value
+def _said(value: Any) -> bool:
+    return value is not None and value is not False
 
 
 def _number(target: str, value: Any, name: str) -> float:
@@ -332,8 +334,12 @@ def calibrations(ds: xr.Dataset) -> dict[str, Calibration]:
 
 def units_of(da: xr.DataArray, calibration: Calibration | None) -> tuple[float, float, str]:
     """Return the scale and offset from stored numbers to those of the goal, and its units."""
-    scale, offset = da.encoding.get("scale_factor"), da.encoding.get("add_offset", 0.0)
-    if scale is not None or "add_offset" in da.encoding:
+    packing = da.encoding
+    if da.dtype.kind in "iu" and {"scale_factor", "add_offset"} & set(da.attrs):
+        # Opened without decoding.
+        packing = da.attrs
+    scale, offset = packing.get("scale_factor"), packing.get("add_offset", 0.0)
+    if scale is not None or "add_offset" in packing:
         said = calibration.units if calibration else None
         return float(scale or 1.0), float(offset), said or str(da.attrs.get("units", ""))
     if calibration is not None and calibration.units is not None:

@@ -21,6 +21,7 @@ _SETTINGS = ("effort", "encoder", "preset", "layout", "keyframes", "coder")
 
 def compress(
     obj: xr.DataArray | xr.Dataset,
+    /,
     store: str | os.PathLike[str],
     *,
     max_error: Any = None,
@@ -54,7 +55,7 @@ def compress(
     max_error : float or mapping, optional
         No value is further from the original than this, in the units of the values (reflectance,
         kelvin), which the store's scale turns into stored numbers. A mapping gives each variable
-        its own; so for all targets.
+        its own, and under ``...`` that of all others; so for all targets.
     relative_error : float or mapping, optional
         No value is further from the original than this part of itself, 0.05 for 5 %.
     psnr : float or mapping, optional

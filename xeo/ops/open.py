@@ -16,13 +16,18 @@ _NETCDF = (".nc", ".nc4", ".cdf", ".h5", ".hdf5")
 _GEOTIFF = (".tif", ".tiff", ".gtiff", ".vrt", ".jp2")
 
 
-def open_cube(path: str | os.PathLike[str], **options: Any) -> xr.Dataset | xr.DataTree:
+def open_cube(
+    path: str | os.PathLike[str], *, raw: bool = False, **options: Any
+) -> xr.Dataset | xr.DataTree:
     """Open a cube lazily: Zarr (folder, zip, URL; v2 or v3), NetCDF or GeoTIFF.
 
     Parameters
     ----------
     path : str or path
         Local path, or any URL that fsspec knows, ``"s3://bucket/cube.zarr"``.
+    raw : bool
+        Whether numbers stay as they are stored, with scale, offset and fill value as attributes;
+        else they are decoded where CF attributes say how.
     **options :
         Passed to fsspec for a URL, ``anon=True``.
 
@@ -55,8 +60,8 @@ def open_cube(path: str | os.PathLike[str], **options: Any) -> xr.Dataset | xr.D
         if name.endswith(_GEOTIFF):
             return _geotiff(text)
         if name.endswith(_NETCDF):
-            return _netcdf(text, remote, options)
-        return _zarr(text, remote, options)
+            return _netcdf(text, remote, options, not raw)
+        return _zarr(text, remote, options, not raw)
     except (StoreError, XeoWarning):
         raise
     except Exception as err:
@@ -83,15 +88,18 @@ def _geotiff(text: str) -> xr.Dataset:
     return made
 
 
-def _netcdf(text: str, remote: bool, options: dict[str, Any]) -> xr.Dataset:
-    if not remote:
-        return xr.open_dataset(text, engine="h5netcdf", chunks={})
-    import fsspec
+def _netcdf(text: str, remote: bool, options: dict[str, Any], decoded: bool) -> xr.Dataset:
+    source: Any = text
+    if remote:
+        import fsspec
 
-    return xr.open_dataset(fsspec.open(text, **options).open(), engine="h5netcdf", chunks={})
+        source = fsspec.open(text, **options).open()
+    return xr.open_dataset(source, engine="h5netcdf", chunks={}, mask_and_scale=decoded)
 
 
-def _zarr(text: str, remote: bool, options: dict[str, Any]) -> xr.Dataset | xr.DataTree:
+def _zarr(
+    text: str, remote: bool, options: dict[str, Any], decoded: bool
+) -> xr.Dataset | xr.DataTree:
     import zarr
 
     store: Any = text
@@ -107,6 +115,7 @@ def _zarr(text: str, remote: bool, options: dict[str, Any]) -> xr.Dataset | xr.D
     if not group.attrs.get(COMPLETE, True):
         warn(f"{text!r} is not complete: its writing was stopped, see its chunks", XeoWarning)
     # Told rather than tried: xarray warns where it tries in vain.
+    keywords["mask_and_scale"] = decoded
     keywords["consolidated"] = group.metadata.consolidated_metadata is not None
     if any(True for _ in group.groups()):
         return xr.open_datatree(store, engine="zarr", chunks={}, **keywords)
