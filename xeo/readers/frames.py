@@ -205,7 +205,7 @@ class _Film:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.lock = threading.RLock()
+        self.lock = threading.Lock()
         self.state: tuple[int, int] | None = None
         self._times: npt.NDArray[np.int64] | None = None
         self._keys: npt.NDArray[np.int64] = np.zeros(0, np.int64)
