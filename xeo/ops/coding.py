@@ -233,10 +233,10 @@ def _one(
     goal = goals.of(name)
     reason = _left_alone(da, stored, roles)
     if reason:
-        if goals.named(name) and stored.dtype.kind not in "biuf":
+        if goals.named(name) and da.size and "y and x" not in reason:
             raise OptionError(
                 f"expected {name!r} to be of integers or floats of at most 64 bits, got "
-                f"{stored.dtype}. Try: leave it out of the options; it is stored exactly"
+                f"{da.dtype}. Try: leave it out of the options; it is stored exactly"
             )
         return Coding(name, None, (), stored, goal, note=reason)
     scale, offset, units = units_of(da, calibration)
@@ -259,7 +259,8 @@ def _one(
 
 def _left_alone(da: xr.DataArray, stored: xr.Variable, roles: Mapping[str, Hashable]) -> str:
     """Say why a variable is not for our codecs, or nothing."""
-    if stored.dtype.kind not in "biuf" or stored.dtype.itemsize > 8:
+    # Dates become integers when they are stored, of which an error would make others.
+    if not {stored.dtype.kind, da.dtype.kind} <= set("biuf") or stored.dtype.itemsize > 8:
         return f"left to Zarr's own codecs: {da.dtype}"
     if da.size == 0:
         return "left to Zarr's own codecs: empty"
