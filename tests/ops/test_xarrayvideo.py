@@ -249,7 +249,8 @@ def test_input_is_left_as_it_was(cube, tmp_path):
         ({"codec": "mpeg2"}, OptionError, "expected a codec among"),
         ({"bits": 9}, OptionError, r"expected bits among \(8, 10, 12\)"),
         ({"lossless": ["B99"]}, OptionError, r"got \['B99'\]"),
-        ({"lossless": ["B02"]}, OptionError, "expected integers to store exactly, but 'B02'"),
+        ({"lossless": True}, OptionError, "expected something to store as video"),
+        ({"value_range": {"B99": (0, 1)}}, OptionError, "expected a range .* got 'B99'"),
         ({"value_range": (1, 0)}, OptionError, "expected a range"),
         ({"options": {"crf": "much"}}, StoreError, "ffmpeg could not write"),
     ],
@@ -260,14 +261,37 @@ def test_errors_leave_nothing_behind(cube, tmp_path, options, error, message):
     assert not any(tmp_path.iterdir())
 
 
-def test_too_many_numbers_and_too_long_attributes(cube, tmp_path):
-    wide = (cube[["dn"]].astype("i8") * 100).rename(dn="wide")
-    with pytest.raises(OptionError, match="at most 65536 numbers to store 'wide'"):
-        write(wide, tmp_path / "one", lossless=True)
+def test_flags_are_exact_though_they_span_much(cube, tmp_path):
+    flags = cube[["B02"]].copy()
+    flags["pixel_qa"] = (cube["dn"] * 3).astype("u2")
+    flags["quality"] = cube["SCL"].astype("u4") * 2**27
+    flags["quality"].attrs["flag_masks"] = np.array([1, 2], "u4")
+    write(flags, tmp_path / "one")
+    with read(tmp_path / "one") as ds:
+        for name in ("pixel_qa", "quality"):
+            np.testing.assert_array_equal(ds[name], flags[name])
+            assert ds[name].dtype == flags[name].dtype
+
+
+def test_what_no_video_holds_exactly_is_kept_beside(cube, tmp_path, monkeypatch):
+    from xeo.ops import xarrayvideo
+
+    monkeypatch.setattr(xarrayvideo, "_BLOCK", 2 * Y * X * 4)
+    wide = cube[["B02", "B03"]].copy(deep=True).assign(wide=cube["dn"].astype("i8") * 100)
+    wide["B03"][1, 2, 3] = np.nan
+    files = write(wide, tmp_path / "one", lossless=["B03", "wide"])
+    assert set(files) == {"video001_001.mkv", "x.nc"}
+    with read(tmp_path / "one") as ds:
+        np.testing.assert_array_equal(ds["wide"], wide["wide"])
+        np.testing.assert_array_equal(ds["B03"], wide["B03"])
+
+
+def test_too_long_attributes(cube, tmp_path):
     long = cube[["B02"]].copy()
     long["B02"].attrs["history"] = "x" * 130_000
     with pytest.raises(OptionError, match=r"attributes of at most.*drop_attrs"):
         write(long, tmp_path / "one")
+    assert not any(tmp_path.iterdir())
 
 
 def test_cubes_that_are_none(cube, tmp_path):

@@ -17,6 +17,7 @@ import xarray as xr
 
 from xeo.errors import DimensionError, OptionError, StoreError
 from xeo.layers import find_roles
+from xeo.ops.coding import is_classes
 from xeo.ops.ffmpeg import Encoder, program
 from xeo.ops.place import local
 from xeo.progress import bar
@@ -69,8 +70,9 @@ def to_xarrayvideo(
     options : mapping, optional
         Passed to ffmpeg for what is stored with loss, ``{"crf": 4, "preset": "slow"}``.
     lossless : bool or sequence of str
-        Whether to store all variables exactly, or which. Integers that span at most 256
-        numbers, classes and masks among them, always are.
+        Whether to store all variables exactly, or which. Classes, flags, masks, and integers
+        that span at most 256 numbers always are. What no video can hold exactly (floats,
+        integers that span more than 65 536 numbers) then goes to ``x.nc``.
     value_range : (float, float) or mapping of str to (float, float), optional
         What is stored with loss is clipped to it; None for the extremes of each band.
     overwrite : bool
@@ -88,7 +90,7 @@ def to_xarrayvideo(
     DimensionError
         If no variable has time, y and x.
     OptionError
-        If an option has a value that cannot be used, or floats are to be stored exactly.
+        If an option has a value that cannot be used, or nothing is left to store as video.
     StoreError
         If there is something at the path, or ffmpeg fails. Nothing is left half-written.
     MissingDependencyError
@@ -112,23 +114,26 @@ def to_xarrayvideo(
     target = _target(path, overwrite)
     settings = _Settings.of(codec, bits, options)
     names = _videos(ds, roles)
-    exact = names if lossless is True else [] if lossless is False else list(lossless)
-    unknown = set(exact) - set(names)
-    if unknown:
-        raise OptionError(f"expected lossless to name some of {names}, got {sorted(unknown)}")
+    ranges = _ranges(names, value_range)
+    exact = _exact(ds, names, lossless)
     program(purpose="write an archive of xarrayvideo")
-    time = roles["time"]
-    rest = ds.drop_vars(names)
     with _partial(target, overwrite) as folder, ExitStack() as stack:
         total = 2 * sum(ds[name].size for name in names)
         shown = stack.enter_context(
             bar(total=total, desc=target.name, unit="value", unit_scale=True, disable=not progress)
         )
-        bands = [_survey(ds, name, time, exact, value_range, shown) for name in names]
-        for rule, group in _groups(bands):
+        bands = [_survey(ds, name, roles["time"], name in exact, ranges, shown) for name in names]
+        videos = [band for band in bands if band is not None]
+        if not videos:
+            raise OptionError(
+                f"expected something to store as video, but {names} are to be stored exactly and "
+                "no video holds them. Try: lossless=False, or obj.to_netcdf(...)"
+            )
+        for rule, group in _groups(videos):
             made = _Writer(ds, roles, rule, group, settings.of_group(group), folder)
             made.write(names, shown)
-        _write_rest(rest, folder / REST)
+        rest = ds.drop_vars([band.name for band in videos])
+        _write_rest(rest, roles["time"], folder / REST)
         return {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
 
 
@@ -259,44 +264,63 @@ def _blocks(ds: xr.Dataset, names: Sequence[str], time: Hashable) -> Iterator[xr
         start += size
 
 
+def _exact(ds: xr.Dataset, names: Sequence[str], lossless: bool | Sequence[str]) -> set[str]:
+    """Return which variables are to come back as they are."""
+    if lossless is True:
+        return set(names)
+    asked = set() if lossless is False else {lossless} if isinstance(lossless, str) else {*lossless}
+    if asked - set(names):
+        raise OptionError(
+            f"expected lossless to name some of {list(names)}, got {sorted(asked - set(names))}"
+        )
+    return asked | {name for name in names if is_classes(name, ds[name])}
+
+
+def _ranges(names: Sequence[str], value_range: Any) -> dict[str, tuple[float, float]]:
+    """Return the ranges that were asked for, by name."""
+    if value_range is None:
+        return {}
+    told = value_range if isinstance(value_range, Mapping) else dict.fromkeys(names, value_range)
+    for name, (low, high) in told.items():
+        if name not in names or not low < high or not np.isfinite([low, high]).all():
+            raise OptionError(
+                f"expected a range (low, high) for some of {list(names)}, got {name!r}: {low, high}"
+            )
+    return {name: (float(low), float(high)) for name, (low, high) in told.items()}
+
+
 def _survey(
     ds: xr.Dataset,
     name: str,
     time: Hashable,
-    exact: Sequence[str],
-    value_range: Any,
+    exact: bool,
+    ranges: Mapping[str, tuple[float, float]],
     shown: Any,
-) -> _Band:
-    """Read a variable once, for its extremes and whether something is missing."""
+) -> _Band | None:
+    """Read a variable once, for its extremes and gaps; None for what no video can hold exactly."""
+    dtype = ds[name].dtype
+    if dtype.kind == "f" and exact:
+        shown.update(2 * ds[name].size)
+        return None
     low, high, missing = np.inf, -np.inf, False
     for block in _blocks(ds, [name], time):
         values = block[name].values
-        good = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+        good = values[np.isfinite(values)] if dtype.kind == "f" else values
         if good.size:
             low, high = min(low, good.min().item()), max(high, good.max().item())
         missing |= good.size < values.size
         shown.update(values.size)
     if low > high:
         low = high = 0.0
-    dtype = ds[name].dtype
-    if dtype.kind == "f" and name in exact:
-        raise OptionError(
-            f"expected integers to store exactly, but {name!r} is {dtype}. Try: xeo's own codecs"
-        )
-    bits = 0 if dtype.kind == "f" else 8 if high - low < 256 else 16 if name in exact else 0
-    if bits == 16 and high - low > 65535:
-        raise OptionError(
-            f"expected at most 65536 numbers to store {name!r} exactly, got {low} to {high}"
-        )
-    if bits:
+    if dtype.kind != "f" and (exact or high - low < 256):
+        bits = 8 if high - low < 256 else 16
+        if high - low >= 2**bits:
+            shown.update(ds[name].size)
+            return None
         low = 0 if low >= 0 and high < 2**bits else low
         return _Band(name, dtype, low, low + 2**bits - 1, False, bits)
-    asked = value_range.get(name) if isinstance(value_range, Mapping) else value_range
-    if asked is not None:
-        low, high = float(asked[0]), float(asked[1])
-        if not low < high or not np.isfinite([low, high]).all():
-            raise OptionError(f"expected a range (low, high) for {name!r}, got {asked!r}")
-    return _Band(name, dtype, float(low), float(high), missing, 0)
+    low, high = ranges.get(name, (float(low), float(high)))
+    return _Band(name, dtype, low, high, missing, 0)
 
 
 def _groups(bands: Sequence[_Band]) -> Iterator[tuple[str, list[_Band]]]:
@@ -465,9 +489,13 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float) else str(value)
 
 
-def _write_rest(rest: xr.Dataset, path: Path) -> None:
+def _write_rest(rest: xr.Dataset, time: Hashable, path: Path) -> None:
     """Write coordinates and what is no video."""
     rest = rest.copy()
+    for name, da in rest.data_vars.items():
+        if time in da.dims and da.nbytes > _BLOCK and not da.chunks:
+            # NetCDF is written chunk by chunk, what is in no chunks at once.
+            rest[name] = da.chunk({time: max(1, da.sizes[time] * _BLOCK // da.nbytes)})
     rest.attrs = _storable(rest.attrs)
     kept = ("units", "calendar", "dtype", "_FillValue", "scale_factor", "add_offset")
     for variable in rest.variables.values():
