@@ -257,7 +257,9 @@ def unstack_bands(obj: xr.Dataset) -> xr.Dataset:
     names = [n for n in names if n in made] + [n for n in made if n not in names]
     attrs = {k: v for k, v in obj.attrs.items() if k != f"{STACKED}_order"}
     coords = obj.coords.to_dataset().drop_vars([d for d in dims if d in obj.coords])
-    whole = coords.assign({name: made[name] for name in names})
+    # One band that was selected is left as a coordinate of every variable.
+    bare = {n: made[n].drop_vars([d for d in dims if d in made[n].coords]) for n in names}
+    whole = coords.assign(bare)
     whole.attrs = attrs
     return whole
 
