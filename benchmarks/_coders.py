@@ -266,12 +266,19 @@ def _zfp_decode(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Ar
 
 
 def _lerc_encode(piece: Array) -> bytes:
-    bands = piece.ndim == 3
-    return bytes(imagecodecs.lerc_encode(piece, level=0, planar=bands, compression="zstd"))
+    gaps = np.isnan(piece) if piece.dtype.kind == "f" else np.zeros(0, bool)
+    coded = imagecodecs.lerc_encode(
+        np.where(gaps, 0, piece).astype(piece.dtype) if gaps.any() else piece, level=0,
+        masks=~gaps if gaps.any() else None, planar=piece.ndim == 3, compression="zstd",
+    )  # fmt: skip
+    return bytes(coded)
 
 
 def _lerc_decode(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    return imagecodecs.lerc_decode(data).reshape(shape)
+    made, seen = imagecodecs.lerc_decode(data, masks=True)
+    if seen is not None and not seen.all():
+        made[np.broadcast_to(~seen.astype(bool), made.shape)] = np.nan
+    return made.reshape(shape)
 
 
 def _ffv1_encode(piece: Array) -> bytes:
