@@ -111,7 +111,7 @@ def test_a_dimension_that_has_the_name_already_keeps_it(cube, out):
 
 def test_variables_that_are_no_bands_stay_apart(out):
     values = np.arange(32, dtype="i2").reshape(2, 4, 4)
-    ds = xr.Dataset({name: (("time", "y", "x"), values) for name in ("rain", "wind")})
+    ds = xr.Dataset(dict.fromkeys(("rain", "wind"), (("time", "y", "x"), values)))
     ds.eo.compress(out, **EXACT)
     assert set(xr.open_zarr(out).data_vars) == {"rain", "wind"}
 
