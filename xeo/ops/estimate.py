@@ -21,8 +21,8 @@ from xeo.ops.target import Index, Region, Target
 from xeo.ops.tiles import Grid
 from xeo.ops.work import Work
 
-#: Chunks of each array that are coded, and how many values of one at most.
-_CHUNKS, _VALUES = 3, 1 << 20
+#: Chunks of each array that are coded, at least and at most, and how many values of one at most.
+_FEW, _MANY, _VALUES = 3, 24, 1 << 20
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,7 +114,7 @@ def estimate(
 
     Notes
     -----
-    Up to three chunks of each array are read and coded in memory; of a large chunk the middle.
+    A few chunks of each array are read and coded in memory; of a large chunk the middle.
 
     Examples
     --------
@@ -194,7 +194,7 @@ def _places(shape: tuple[int, ...], chunks: tuple[int, ...], axes: str) -> list[
 def _spread(grid: Grid) -> Iterator[Any]:
     count = grid.count
     steps = [math.ceil(s / c) for s, c in zip(grid.shape, grid.chunks, strict=True)]
-    wanted = min(_CHUNKS, count)
+    wanted = min(count, max(_FEW, min(_MANY, _VALUES // math.prod(grid.chunks))))
     for n in range(wanted):
         index = np.unravel_index((2 * n + 1) * count // (2 * wanted), steps)
         sizes = zip(map(int, index), grid.chunks, grid.shape, strict=True)
