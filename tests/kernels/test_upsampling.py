@@ -39,6 +39,14 @@ def test_a_date_that_repeats_less_decides():
     assert find_repeats(np.stack([x, finer])) == (Repeats(2), Repeats(2))
 
 
+def test_a_last_row_of_its_own_counts():
+    x = np.ones((4, 4), int)
+    x[3, 0] = 0
+    rows, columns = find_repeats(x)
+    made = repeat(keep_once(x, rows, columns), rows, columns, x.shape)
+    np.testing.assert_array_equal(made, x)
+
+
 def test_by_hand():
     rows, columns = find_repeats(np.array([[1, 2, 2, 3, 3, 4], [1, 2, 2, 3, 3, 4]]))
     assert rows == Repeats(1, 0)

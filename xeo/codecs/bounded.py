@@ -112,7 +112,7 @@ class BoundedCodec(ChunkCodec):
         for band, bound in enumerate(bounds):
             inside = values[:, band] if valid is None else values[:, band][valid[:, band]]
             if not inside.size:
-                spelled.append(_spell(IntegerBins(0, 0, 0)))
+                spelled.append(_spell(_nothing(values.dtype)))
                 continue
             bins = (_absolute if absolute else _relative)(inside.ravel(), bound)
             if bins is None:
@@ -216,8 +216,10 @@ def _absolute(values: NDArray[Any], bound: float) -> Bins | None:
     if values.dtype.kind != "f":
         return _integer_bins(int(low), int(high), bound)
     largest = np.abs(values).max()
+    if float(largest) > float(np.finfo(values.dtype).max) / 4:
+        return None
     spacing = float(np.spacing(largest))
-    if bound < spacing * _ROOM or not math.isfinite(float(high) - float(low)):
+    if bound < spacing * _ROOM:
         return None
     # What the dtype rounds comes off the bound, and so do the last bits of float64.
     room = 0.0 if values.dtype == np.float64 else spacing / 2
@@ -242,7 +244,7 @@ def _relative(values: NDArray[Any], bound: float) -> Bins | None:
     magnitude = np.abs(values.astype(np.float64)) if values.dtype.kind == "f" else _size(values)
     inside = magnitude[magnitude > 0]
     if not inside.size:
-        return IntegerBins(0, 0, 0) if values.dtype.kind != "f" else FloatBins(0.0, 0.0, 1.0)
+        return _nothing(values.dtype)
     low, high = inside.min(), inside.max()
     if values.dtype.kind != "f":
         table = TableBins(int(low), int(high), bound)
@@ -250,6 +252,10 @@ def _relative(values: NDArray[Any], bound: float) -> Bins | None:
     room = float(np.finfo(values.dtype).eps)
     ratio = (bound - room) * (1 - 2.0**-20)
     return LogBins(float(low), float(high), ratio) if ratio > room * _ROOM else None
+
+
+def _nothing(dtype: np.dtype[Any]) -> Bins:
+    return FloatBins(0.0, 0.0, 1.0) if dtype.kind == "f" else IntegerBins(0, 0, 0)
 
 
 def _size(values: NDArray[Any]) -> NDArray[np.uint64]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xeo.codecs.inflating import inflate
 from xeo.codecs.integers import (
     Shape,
     decode_integers,
@@ -214,7 +215,7 @@ def _pack_table(table: NDArray[np.float64]) -> bytes:
 
 
 def _unpack_table(data: memoryview, shape: Shape) -> NDArray[np.float64]:
-    planes = _inflate(data, 24 * shape[0] * shape[1])
+    planes = inflate(data, 24 * shape[0] * shape[1])
     if len(planes) != 24 * shape[0] * shape[1]:
         raise CodecError("a chunk lacks the lattices of its planes: it is damaged")
     rows = np.frombuffer(planes, np.uint8).reshape(3, 8, -1).transpose(0, 2, 1)
@@ -229,20 +230,8 @@ def _pack_steps(table: NDArray[np.uint64]) -> bytes:
 
 
 def _unpack_steps(data: memoryview, most: int) -> NDArray[np.uint64]:
-    planes = _inflate(data, 8 * most)
+    planes = inflate(data, 8 * most)
     if len(planes) % 8:
         raise CodecError("a chunk lacks its table of values: it is damaged")
     steps = np.ascontiguousarray(np.frombuffer(planes, np.uint8).reshape(8, -1).T)
     return np.cumsum(steps.view("<u8")[:, 0].astype(np.uint64), dtype=np.uint64)
-
-
-def _inflate(data: memoryview, most: int) -> bytes:
-    """Decompress to no more bytes than there can be."""
-    worker = zlib.decompressobj()
-    try:
-        made = worker.decompress(bytes(data), most + 1)
-    except zlib.error as err:
-        raise CodecError(f"a table of a chunk cannot be read: {err}") from err
-    if len(made) > most or not worker.eof:
-        raise CodecError("a table of a chunk is too long or cut short: it is damaged")
-    return made

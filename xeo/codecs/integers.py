@@ -1,8 +1,9 @@
-"""Lossless coding of cubes of integers: pictures of several dates, their bands as channels."""
+"""Lossless coding of cubes of integers, in the way that is smallest for them."""
 
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from typing import Any
@@ -10,8 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xeo.codecs.inflating import inflate
 from xeo.codecs.pictures import MOST_CHANNELS, decode_picture, encode_picture
+from xeo.codecs.pyramid import (
+    can_code,
+    decode_pyramid,
+    encode_pyramid,
+    parts_of_pyramid,
+    wanted_of_pyramid,
+)
 from xeo.errors import CodecError, OptionError
+from xeo.kernels.ranks import from_ranks, to_ranks, used_integers
 from xeo.kernels.upsampling import Repeats, find_repeats, keep_once, repeat
 
 __all__ = ["Shape", "check_effort", "decode_integers", "encode_integers", "wanted_parts"]
@@ -21,6 +31,11 @@ Shape = tuple[int, int, int, int]
 #: what a coder learns anew in each, larger ones are read in vain when one date is wanted.
 _PIXELS = 1 << 16
 _FINE = (Repeats(), Repeats())
+#: From this effort on, prediction from all around is tried besides pictures.
+_THOROUGH = 7
+#: Integers that pictures have no samples for.
+_WIDE = 1 << 16
+_LEVEL = 9
 
 
 def check_effort(effort: int) -> None:
@@ -68,7 +83,7 @@ def encode_integers(
         if valid is not None:
             matter = _any_once(valid if whole else valid[:, bands], grids)
             kept = _filled(kept, matter)
-        own, coded = _encode_set(np.ascontiguousarray(kept), effort)
+        own, coded = _encode_set(np.ascontiguousarray(kept), matter, effort)
         own |= {} if whole else {"bands": bands}
         own |= {} if grids == _FINE else {"grid": [g for r in grids for g in astuple(r)]}
         header["sets"].append(own)
@@ -142,10 +157,7 @@ def wanted_parts(header: Mapping[str, Any], dates: NDArray[np.intp], shape: Shap
     first = 0
     for own, bands, grids in _sets(header, shape):
         small = (shape[0], len(bands), *_sizes(grids, shape))
-        _, span, each = _checked(own, small, np.dtype(object))
-        number = _parts_each(span, small)
-        for group in np.unique(dates // each):
-            found += range(first + int(group) * number, first + (int(group) + 1) * number)
+        found += [first + n for n in _wanted_of(own, dates, small)]
         first += _parts_of(own, small)
     return found
 
@@ -197,19 +209,59 @@ def _sizes(grids: tuple[Repeats, Repeats], shape: Shape) -> tuple[int, int]:
     return len(grids[0].firsts(shape[2])), len(grids[1].firsts(shape[3]))
 
 
-def _encode_set(values: NDArray[Any], effort: int) -> tuple[dict[str, Any], list[bytes]]:
+def _encode_set(
+    values: NDArray[Any], valid: NDArray[np.bool_] | None, effort: int
+) -> tuple[dict[str, Any], list[bytes]]:
     """Code bands on one grid."""
     low, high = int(values.min()), int(values.max())
-    header = {"low": low, "span": high - low, "dates": _dates_each(values.shape)}
+    above = values.astype(np.uint64) - np.uint64(low % 2**64)
+    own, parts = _encode_above(above, valid, high - low, effort)
+    return own | {"low": low}, parts
+
+
+def _encode_above(
+    above: NDArray[np.uint64], valid: NDArray[np.bool_] | None, span: int, effort: int
+) -> tuple[dict[str, Any], list[bytes]]:
+    """Code integers from 0 to ``span``, in the way that is smallest."""
+    if not can_code(span):
+        shift = np.uint64(16 if can_code(span >> 16) else 32)
+        top, parts = _encode_above(above >> shift, valid, span >> int(shift), effort)
+        rest, more = _encode_pictures(above & np.uint64(2**shift - 1), 2 ** int(shift) - 1, 1)
+        return {"span": span, "top": top, "rest": rest}, parts + more
+    found = []
+    if span < _WIDE:
+        found.append(_encode_pictures(above, span, effort))
+    if effort >= _THOROUGH or span >= _WIDE:
+        found.append(_encode_tree(above, valid, span))
+    return min(found, key=lambda coded: sum(map(len, coded[1])))
+
+
+def _encode_tree(
+    above: NDArray[np.uint64], valid: NDArray[np.bool_] | None, span: int
+) -> tuple[dict[str, Any], list[bytes]]:
+    used = used_integers(above, span)
+    if used is None:
+        tree, parts = encode_pyramid(above, valid, span)
+        return {"span": span, "tree": tree}, parts
+    ranks = to_ranks(above, used)
+    most = int(ranks.max())
+    tree, parts = encode_pyramid(ranks, valid, most)
+    table = zlib.compress(np.packbits(used).tobytes(), _LEVEL)
+    return {"span": span, "tree": tree, "most": most}, [table, *parts]
+
+
+def _encode_pictures(
+    above: NDArray[np.uint64], span: int, effort: int
+) -> tuple[dict[str, Any], list[bytes]]:
+    each = _dates_each(above.shape)
     parts = []
-    for start in range(0, len(values), header["dates"]):
-        group = values[start : start + header["dates"]]
-        picture = _stacked(group).astype(np.uint64) - np.uint64(low % 2**64)
+    for start in range(0, len(above), each):
+        picture = _stacked(above[start : start + each])
         for channels in _blocks(picture.shape[0]):
-            for shift, dtype in _digits(header["span"]):
+            for shift, dtype in _digits(span):
                 digit = (picture[channels] >> np.uint64(shift)).astype(dtype)
                 parts.append(encode_picture(digit, effort))
-    return header, parts
+    return {"span": span, "dates": each}, parts
 
 
 def _decode_set(
@@ -219,22 +271,97 @@ def _decode_set(
     dtype: np.dtype[Any],
     wanted: NDArray[np.intp],
 ) -> NDArray[Any]:
-    low, span, each = _checked(header, shape, dtype)
-    out = np.empty((len(wanted), *shape[1:]), dtype)
+    low = _integer(header, "low", -(2**63), 2**64 - 1)
+    span = _integer(header, "span", 0, 2**64 - 1)
+    limits = np.iinfo(dtype)
+    if low < limits.min or low + span > limits.max:
+        raise CodecError(f"integers from {low} to {low + span} do not fit {dtype}: damaged")
+    made = _decode_above(header, parts, shape, wanted)
+    if made.size and int(made.max()) > span:
+        raise CodecError("a chunk has values beyond the range that it declares: it is damaged")
+    made += np.uint64(low % 2**64)
+    return made.astype(dtype)
+
+
+def _decode_above(
+    header: Mapping[str, Any], parts: Sequence[memoryview], shape: Shape, wanted: NDArray[np.intp]
+) -> NDArray[np.uint64]:
+    span = _integer(header, "span", 0, 2**64 - 1)
+    if "top" in header:
+        shift = _shift(header)
+        count = _parts_of(header["top"], shape)
+        top = _decode_above(header["top"], parts[:count], shape, wanted)
+        return (top << np.uint64(shift)) | _decode_above(
+            header["rest"], parts[count:], shape, wanted
+        )
+    if "tree" in header:
+        return _decode_tree(header, parts, shape, wanted)
+    each = _integer(header, "dates", 1, shape[0])
+    out = np.empty((len(wanted), *shape[1:]), np.uint64)
     per_group = _parts_each(span, shape)
     for group in np.unique(wanted // each):
         inside = np.flatnonzero(wanted // each == group)
         count = min(each, shape[0] - int(group) * each)
         own = parts[int(group) * per_group : (int(group) + 1) * per_group]
         made = _decode_group(own, span, (count, *shape[1:]))
-        made += np.uint64(low % 2**64)
-        out[inside] = made.astype(dtype)[wanted[inside] % each]
+        out[inside] = made[wanted[inside] % each]
     return out
 
 
+def _decode_tree(
+    header: Mapping[str, Any], parts: Sequence[memoryview], shape: Shape, wanted: NDArray[np.intp]
+) -> NDArray[np.uint64]:
+    span = header["span"]
+    if "most" not in header:
+        return decode_pyramid(header["tree"], parts, shape, span, wanted)
+    most = _integer(header, "most", 0, span)
+    size = shape[0] * shape[1] * (span + 1)
+    packed = inflate(parts[0], -(-size // 8))
+    if len(packed) != -(-size // 8):
+        raise CodecError("a chunk lacks the list of its integers: it is damaged")
+    bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=size).astype(bool)
+    used = bits.reshape(shape[0], shape[1], span + 1)[wanted]
+    return from_ranks(decode_pyramid(header["tree"], parts[1:], shape, most, wanted), used)
+
+
 def _parts_of(header: Mapping[str, Any], shape: Shape) -> int:
-    _, span, each = _checked(header, shape, np.dtype(object))
+    if "top" in header:
+        return _parts_of(header["top"], shape) + _parts_of(header["rest"], shape)
+    if "tree" in header:
+        return parts_of_pyramid(header["tree"], shape) + int("most" in header)
+    each = _integer(header, "dates", 1, shape[0])
+    span = _integer(header, "span", 0, 2**64 - 1)
     return -(-shape[0] // each) * _parts_each(span, shape)
+
+
+def _wanted_of(header: Mapping[str, Any], dates: NDArray[np.intp], shape: Shape) -> list[int]:
+    if "top" in header:
+        first = _parts_of(header["top"], shape)
+        rest = _wanted_of(header["rest"], dates, shape)
+        return _wanted_of(header["top"], dates, shape) + [first + n for n in rest]
+    if "tree" in header:
+        lead = int("most" in header)
+        found = wanted_of_pyramid(header["tree"], dates, shape)
+        return [*range(lead), *(lead + n for n in found)]
+    each = _integer(header, "dates", 1, shape[0])
+    number = _parts_each(_integer(header, "span", 0, 2**64 - 1), shape)
+    return [int(g) * number + n for g in np.unique(dates // each) for n in range(number)]
+
+
+def _shift(header: Mapping[str, Any]) -> int:
+    span, top = header["span"], _integer(header["top"], "span", 0, 2**64 - 1)
+    rest = _integer(header["rest"], "span", 0, 2**64 - 1)
+    for shift in (16, 32):
+        if rest == 2**shift - 1 and top == span >> shift and "top" not in header["top"]:
+            return shift
+    raise CodecError("a chunk has integers of two parts that do not fit: it is damaged")
+
+
+def _integer(header: Mapping[str, Any], key: str, least: int, most: int) -> int:
+    value = header[key]
+    if type(value) is not int or not least <= value <= most:
+        raise CodecError(f"expected {key!r} from {least} to {most}, got {value!r}: damaged")
+    return value
 
 
 def _decode_group(parts: Sequence[memoryview], span: int, shape: Shape) -> NDArray[np.uint64]:
@@ -247,20 +374,7 @@ def _decode_group(parts: Sequence[memoryview], span: int, shape: Shape) -> NDArr
         for shift, digit in _digits(span):
             made = decode_picture(next(left), block.shape, digit)
             block |= made.astype(np.uint64) << np.uint64(shift)
-    if int(picture.max()) > span:
-        raise CodecError("a chunk has values beyond the range that it declares: it is damaged")
     return picture.reshape(shape[1], shape[0], *shape[2:]).swapaxes(0, 1)
-
-
-def _checked(header: Mapping[str, Any], shape: Shape, dtype: np.dtype[Any]) -> tuple[int, int, int]:
-    low, span, each = header["low"], header["span"], header["dates"]
-    if not all(type(n) is int for n in (low, span, each)) or not 0 < each <= max(shape[0], 1):
-        raise CodecError("the header of integers cannot be: the chunk is damaged")
-    limits = np.iinfo(dtype) if dtype.kind in "iu" else None
-    least, most = (limits.min, limits.max) if limits else (-(2**63), 2**64 - 1)
-    if span < 0 or low < least or low + span > most:
-        raise CodecError(f"integers from {low} to {low + span} do not fit {dtype}: damaged")
-    return low, span, each
 
 
 def _dates_each(shape: tuple[int, ...]) -> int:

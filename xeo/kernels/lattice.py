@@ -65,7 +65,7 @@ def find_lattice(values: NDArray[Any]) -> Lattice | None:
         The coarsest one found; None where there is none coarser than the floats themselves.
     """
     largest = np.abs(values).max()
-    if not float(largest) < np.finfo(np.float64).max / 4:
+    if not float(largest) < float(np.finfo(values.dtype).max) / 4:
         return None
     sample = values[:: -(-len(values) // _SAMPLE)]
     finest = 2 * float(np.spacing(largest))

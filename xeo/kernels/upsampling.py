@@ -54,7 +54,7 @@ def find_repeats(values: Any) -> tuple[Repeats, Repeats]:
     rows = (values[..., 1:, :] == values[..., :-1, :]).all(axis=-1)
     # Along x, rows that repeat need not be compared again.
     found = find_period(_all(rows))
-    kept = values[..., :: found.factor, :]
+    kept = values[..., found.firsts(values.shape[-2]), :] if found.factor > 1 else values
     columns = (kept[..., 1:] == kept[..., :-1]).all(axis=-2)
     return found, find_period(_all(columns))
 
