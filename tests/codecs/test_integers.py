@@ -106,6 +106,24 @@ def test_repeated_bands_are_kept_once():
     np.testing.assert_array_equal(back(values, dates=np.array([1])), values[1:2])
 
 
+@pytest.mark.parametrize("dtype", ["u2", "i4", "i8"])
+def test_repeated_bands_may_have_exceptions(dtype):
+    draw = np.random.default_rng(0)
+    values = draw.integers(0, 9000, (3, 2, 24, 25), dtype).repeat(2, 2).repeat(2, 3)
+    exact = sum(map(len, encode_integers(values, 3)[1]))
+    odd = draw.random(values.shape) < 0.01
+    values[odd] = draw.integers(0, np.iinfo(dtype).max, odd.sum())
+    header, parts = encode_integers(values, 3)
+    assert "apart" in header["sets"][0]
+    assert sum(map(len, parts)) < 2 * exact
+    np.testing.assert_array_equal(back(values), values)
+    np.testing.assert_array_equal(back(values, dates=np.array([1])), values[1:2])
+    valid = draw.random(values.shape) < 0.5
+    header, parts = encode_integers(values, 3, valid)
+    made = decode_integers(header, list(map(memoryview, parts)), values.shape, values.dtype)
+    np.testing.assert_array_equal(made[valid], values[valid])
+
+
 @given(st.data())
 @settings(max_examples=30, deadline=None)
 def test_what_matters_comes_back(data):

@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xeo.kernels.upsampling import Repeats, find_period, find_repeats, keep_once, repeat
+from xeo.kernels.upsampling import (
+    Repeats,
+    find_near_repeats,
+    find_period,
+    find_repeats,
+    keep_once,
+    keep_usual,
+    repeat,
+)
 
 SIDES = st.integers(1, 7)
 
@@ -59,3 +67,24 @@ def test_by_hand():
 def test_small_arrays_have_no_repetition_to_speak_of(shape):
     x = np.arange(np.prod(shape)).reshape(shape)
     assert find_repeats(x) == (Repeats(), Repeats())
+
+
+@pytest.mark.parametrize("phase", [0, 1])
+def test_repetition_with_exceptions_is_found(phase):
+    draw = np.random.default_rng(0)
+    coarse = draw.integers(0, 9000, (3, 20, 20))
+    fine = coarse.repeat(2, 1).repeat(2, 2)[:, phase:, phase:]
+    spoilt = fine.copy()
+    spoilt[draw.random(fine.shape) < 0.02] = 12345
+    rows, columns = find_near_repeats(spoilt)
+    assert (rows, columns) == (Repeats(2, phase), Repeats(2, phase))
+    usual = repeat(keep_usual(spoilt, rows, columns), rows, columns, fine.shape[1:])
+    assert (usual == fine).mean() > 0.99
+    assert find_repeats(spoilt) == (Repeats(), Repeats())
+
+
+def test_flat_fields_and_noise_do_not_repeat():
+    draw = np.random.default_rng(0)
+    assert find_near_repeats(np.zeros((2, 20, 20))) == (Repeats(), Repeats())
+    assert find_near_repeats(draw.random((2, 20, 20))) == (Repeats(), Repeats())
+    assert find_near_repeats(np.zeros((1, 1))) == (Repeats(), Repeats())

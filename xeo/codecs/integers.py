@@ -22,7 +22,14 @@ from xeo.codecs.pyramid import (
 )
 from xeo.errors import CodecError, OptionError
 from xeo.kernels.ranks import from_ranks, to_ranks, used_integers
-from xeo.kernels.upsampling import Repeats, find_repeats, keep_once, repeat
+from xeo.kernels.upsampling import (
+    Repeats,
+    find_near_repeats,
+    find_repeats,
+    keep_once,
+    keep_usual,
+    repeat,
+)
 
 __all__ = ["Shape", "check_effort", "decode_integers", "encode_integers", "wanted_parts"]
 
@@ -76,9 +83,10 @@ def encode_integers(
         values = np.where(valid, values, 0).astype(values.dtype)
     header: dict[str, Any] = {"sets": []}
     parts: list[bytes] = []
-    for grids, bands in _alike(values).items():
+    for (grids, always), bands in _alike(values).items():
         whole = len(bands) == values.shape[1]
-        kept = keep_once(values if whole else values[:, bands], *grids)
+        inside = values if whole else values[:, bands]
+        kept = (keep_once if always else keep_usual)(inside, *grids)
         matter = valid
         if valid is not None:
             matter = _any_once(valid if whole else valid[:, bands], grids)
@@ -86,9 +94,26 @@ def encode_integers(
         own, coded = _encode_set(np.ascontiguousarray(kept), matter, effort)
         own |= {} if whole else {"bands": bands}
         own |= {} if grids == _FINE else {"grid": [g for r in grids for g in astuple(r)]}
+        if not always:
+            usual = repeat(kept, *grids, values.shape[2:])
+            there = None if valid is None else valid[:, bands]
+            own["apart"], more = _encode_apart(inside, usual, there, effort)
+            coded += more
         header["sets"].append(own)
         parts += coded
     return header, parts
+
+
+def _encode_apart(
+    values: NDArray[Any], usual: NDArray[Any], valid: NDArray[np.bool_] | None, effort: int
+) -> tuple[dict[str, Any], list[bytes]]:
+    """Code what pixels are more than the usual one of their square."""
+    rest = values.astype(np.uint64) - usual.astype(np.uint64)
+    if valid is not None:
+        rest[~valid] = 0
+    # Zero, one less, one more, two less: small numbers for small differences, modulo 2**64.
+    folded = (rest << np.uint64(1)) ^ (np.uint64(0) - (rest >> np.uint64(63)))
+    return _encode_pictures(folded, int(folded.max()), effort)
 
 
 def decode_integers(
@@ -129,6 +154,12 @@ def decode_integers(
         made = _decode_set(own, parts[first : first + count], small, dtype, wanted)
         out[:, bands] = repeat(made, *grids, shape[2:])
         first += count
+        if "apart" in own:
+            fine = (shape[0], len(bands), *shape[2:])
+            folded = _decode_above(own["apart"], parts[first:], fine, wanted)
+            rest = (folded >> np.uint64(1)) ^ (np.uint64(0) - (folded & np.uint64(1)))
+            out[:, bands] = (out[:, bands].astype(np.uint64) + rest).astype(dtype)
+            first += _parts_of(own["apart"], fine)
     return out
 
 
@@ -159,14 +190,23 @@ def wanted_parts(header: Mapping[str, Any], dates: NDArray[np.intp], shape: Shap
         small = (shape[0], len(bands), *_sizes(grids, shape))
         found += [first + n for n in _wanted_of(own, dates, small)]
         first += _parts_of(own, small)
+        if "apart" in own:
+            fine = (shape[0], len(bands), *shape[2:])
+            found += [first + n for n in _wanted_of(own["apart"], dates, fine)]
+            first += _parts_of(own["apart"], fine)
     return found
 
 
-def _alike(values: NDArray[Any]) -> dict[tuple[Repeats, Repeats], list[int]]:
-    """Sort bands by how their pixels are repeated."""
-    found: dict[tuple[Repeats, Repeats], list[int]] = {}
+def _alike(values: NDArray[Any]) -> dict[tuple[tuple[Repeats, Repeats], bool], list[int]]:
+    """Sort bands by how their pixels are repeated, always or with exceptions."""
+    found: dict[tuple[tuple[Repeats, Repeats], bool], list[int]] = {}
     for band in range(values.shape[1]):
-        found.setdefault(find_repeats(values[:, band]), []).append(band)
+        grids = find_repeats(values[:, band])
+        always = True
+        if grids == _FINE:
+            grids = find_near_repeats(values[:, band])
+            always = grids == _FINE
+        found.setdefault((grids, always), []).append(band)
     return found
 
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 #: Sides of repeated squares that are looked for, the largest first.
 _MOST = 16
+#: Share of pixels that equal their neighbour in a square, where most are repeated.
+_USUALLY = 0.85
 
 
 @dataclass(frozen=True, order=True)
@@ -83,6 +85,66 @@ def find_period(same: NDArray[np.bool_]) -> Repeats:
         if (breaks % factor == phase).all():
             return Repeats(factor, phase)
     return Repeats()
+
+
+def find_near_repeats(values: Any) -> tuple[Repeats, Repeats]:
+    """Find by how much most pixels are repeated along the last two axes.
+
+    Parameters
+    ----------
+    values : array, shape (..., Y, X)
+        Compared as they are.
+
+    Returns
+    -------
+    rows, columns : Repeats
+        The largest factors of at most 16 that hold for most pixels, and say something.
+    """
+    rows = (values[..., 1:, :] == values[..., :-1, :]).mean(axis=-1)
+    columns = (values[..., 1:] == values[..., :-1]).mean(axis=-2)
+    return _near_period(_average(rows)), _near_period(_average(columns))
+
+
+def _average(share: Any) -> NDArray[np.float64]:
+    return np.asarray(share.mean(axis=tuple(range(share.ndim - 1))))
+
+
+def _near_period(share: NDArray[np.float64]) -> Repeats:
+    size = len(share) + 1
+    for factor in range(min(_MOST, size // 4), 1, -1):
+        for phase in range(factor):
+            inside = np.arange(1, size) % factor != phase
+            # Flat fields repeat everywhere, which a picture coder sees by itself.
+            if share[inside].mean() > _USUALLY and share[~inside].mean() < 0.5:
+                return Repeats(factor, phase)
+    return Repeats()
+
+
+def keep_usual(values: Any, rows: Repeats, columns: Repeats) -> Any:
+    """Keep, of pixels that are repeated with exceptions, the usual one of each square.
+
+    Parameters
+    ----------
+    values : array, shape (..., Y, X)
+        With repeated pixels.
+    rows, columns : Repeats
+        Of `find_near_repeats`.
+
+    Returns
+    -------
+    array
+    """
+    *_, ny, nx = values.shape
+    every = [values[..., y, :][..., x] for y in _members(rows, ny) for x in _members(columns, nx)]
+    middle = (len(every) - 1) // 2
+    # What more than half of them have is in the middle when they are sorted.
+    return np.partition(np.stack(every), middle, axis=0)[middle]
+
+
+def _members(repeats: Repeats, size: int) -> list[NDArray[np.intp]]:
+    first = repeats.firsts(size)
+    last = np.append(first[1:], size) - 1
+    return [np.minimum(first + n, last) for n in range(repeats.factor)]
 
 
 def keep_once(values: Any, rows: Repeats, columns: Repeats) -> Any:
