@@ -120,4 +120,5 @@ def _zarr(
     if any(True for _ in group.groups()):
         return xr.open_datatree(store, engine="zarr", chunks={}, **keywords)
     opened: xr.Dataset = xr.open_zarr(store, chunks={}, **keywords)
-    return opened
+    # A folder lists its arrays in another order each time, and some verbs go by it.
+    return opened if keywords["consolidated"] else opened[sorted(opened.data_vars, key=str)]

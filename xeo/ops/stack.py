@@ -148,8 +148,7 @@ def _told(stack: Mapping[str, Sequence[str]], codings: Sequence[Coding]) -> dict
                 f"expected variables of one grid, dtype, packing and codec to stack as {label!r}, "
                 f"got {list(names)}, which differ. Try: stack='auto'"
             )
-        first = min(names, key=list(known).index)
-        made[str(label)] = [first, *(name for name in names if name != first)]
+        made[str(label)] = list(names)
     return made
 
 
@@ -158,14 +157,15 @@ def _found(ds: xr.Dataset, codings: Sequence[Coding]) -> dict[str, list[str]]:
     groups: dict[Any, list[str]] = {}
     for one in codings:
         if one.codec is not None and one.name in families and _stackable(one):
-            groups.setdefault(_key(one, families[one.name]), []).append(one.name)
+            groups.setdefault(_key(one, families[one.name][0]), []).append(one.name)
     taken = {str(name) for name in ds.variables}
     made: dict[str, list[str]] = {}
     for key, names in groups.items():
         if len(names) < 2:
             continue
         label = next(n for n in _labels(key[0]) if n not in taken and n not in made)
-        made[label] = names
+        # Stores without consolidated metadata list their variables in another order each time.
+        made[label] = sorted(names, key=lambda name: (families[name][1], name))
     return made
 
 
@@ -175,17 +175,20 @@ def _labels(family: str) -> Any:
         yield f"{family}_{number}"
 
 
-def _families(ds: xr.Dataset) -> dict[str, str]:
-    """Return the sensor of each variable that is a band."""
+def _families(ds: xr.Dataset) -> dict[str, tuple[str, int]]:
+    """Return the sensor of each variable that is a band, and which of its bands that is."""
     try:
         cube = Cube.of(ds)
     except XeoError:
         return {}
     found = {}
     for layer in cube.layers:
-        known = [s for s in cube.sensors if canonical(layer.label, s)]
-        if known:
-            found[layer.name] = known[0].family or known[0].name
+        for sensor in cube.sensors:
+            band = canonical(layer.label, sensor)
+            if band is not None:
+                name = sensor.family or sensor.name
+                found[layer.name] = name, sensor.bands.index(band)
+                break
     return found
 
 

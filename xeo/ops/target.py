@@ -69,8 +69,7 @@ class Target:
         StoreError
             If something else is there and ``overwrite`` is false.
         """
-        group = self._begun()
-        begun = "" if group is None else str(group.attrs[PLAN])
+        begun = self._begun()
         replacing = plan + _REPLACING
         self.mark = replacing if overwrite else plan
         for mark in (replacing,) if overwrite else (plan, replacing):
@@ -86,13 +85,14 @@ class Target:
         check_free(self.path, overwrite=overwrite, storage_options=self.options)
         return False
 
-    def _begun(self) -> Any:
+    def _begun(self) -> str:
+        """Return the mark of what is there, empty if it has none."""
         try:
             group = self._open("r")
         except Exception:
             # Whatever is there is no group: each store has errors of its own.
-            return None
-        return group if PLAN in group.attrs else None
+            return ""
+        return str(group.attrs.get(PLAN, ""))
 
     def lay_out(self, ds: xr.Dataset, entries: Sequence[Entry], shapes: Mapping[str, Any]) -> None:
         """Write metadata, coordinates and what is left to Zarr; chunks come later."""
@@ -112,13 +112,37 @@ class Target:
             # In memory first: what cannot be written is no reason to touch what is there.
             self._to_zarr(made, MemoryStore(), mode="w", compute=False)
             self._to_zarr(_samples(kept), MemoryStore(), mode="w", compute=True)
-            self._to_zarr(made, self.path, mode="w" if not self.group_path else "a", compute=False)
+            self._make_room(made.attrs)
+            self._to_zarr(made, self.path, mode="a", compute=False)
             if left:
                 self._to_zarr(kept, self.path, mode="a", compute=True)
             group = self._open("r+")
             group.attrs[PLAN] = self.mark
             if self.format == 3 or not self.group_path:
                 _consolidate(self.path, self.options)
+
+    def _make_room(self, attrs: Mapping[str, Any]) -> None:
+        """Put an empty group in the place of what is there, marked as ours at every moment."""
+        import zarr
+
+        try:
+            old = self._open("r+")
+        except Exception:
+            # No group is there, or nothing; each store says it in errors of its own.
+            old = None
+        if old is not None:
+            old.attrs.put({PLAN: attrs[PLAN], COMPLETE: 0})
+            for name in list(old.keys()):
+                del old[name]
+        how: Any = self.format
+        zarr.create_group(
+            self.path,
+            path=self.group_path or None,
+            zarr_format=how,
+            overwrite=True,
+            attributes={PLAN: attrs[PLAN], COMPLETE: 0},
+            storage_options=self.options,
+        )
 
     def _to_zarr(self, made: xr.Dataset, store: Any, **how: Any) -> None:
         made.to_zarr(

@@ -82,7 +82,7 @@ class Work:
     def fingerprint(self) -> str:
         """Return what tells this work from any other: a begun store is gone on with by the same."""
         digest = hashlib.sha256()
-        for entry in self.entries:
+        for entry in sorted(self.entries, key=lambda one: one.name):
             coding = entry.coding
             codec = coding.codec.to_dict() if coding.codec is not None else None
             said = (
