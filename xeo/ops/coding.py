@@ -85,6 +85,8 @@ class Coding:
         Why it is stored so, where that is not what was asked.
     axes : str
         Which dimension is which, a letter each: t, b, y, x.
+    classes : bool
+        Whether it holds classes, every one of which is kept, worthless pixels or not.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Coding:
     offset: float = 0.0
     note: str = ""
     axes: str = ""
+    classes: bool = False
 
 
 class Goals:
@@ -209,7 +212,8 @@ def plan(ds: xr.Dataset, goals: Goals, chunks: Mapping[Any, int] | None) -> list
             letters = axes_of(da.dims, roles)
             sizes = tile(da, letters, one.codec.short, dict(chunks or {}))
             codec = replace(one.codec, axes=letters)
-            one = replace(one, codec=codec, chunks=sizes, axes=letters)
+            classes = is_exact(codec) and is_classes(str(name), da)
+            one = replace(one, codec=codec, chunks=sizes, axes=letters, classes=classes)
         made.append(one)
     _check_libraries(made)
     return made

@@ -81,7 +81,7 @@ def compress(
     ignore : DataArray of bool, optional
         True where values are worth nothing (clouds, outside a field). They are made up, as
         cheaply as possible, no promise holds for them, and the mask is stored as
-        ``xeo_ignored``. Figures come with and without them.
+        ``xeo_ignored``. Figures come with and without them. Classes, flags and masks are kept.
     zarr_format : int
         3, or 2 for programs that know no other.
     overwrite : bool

@@ -20,6 +20,7 @@ from xeo.ops.coding import (
     as_stored,
     axes_of,
     calibrations,
+    is_classes,
     is_exact,
     units_of,
 )
@@ -180,7 +181,10 @@ def _coding(
         letters = axes[:axis] + axes[axis + 1 :] if dim else axes
     else:
         letters = axes_of(da.dims, roles)
-    return Coding(name, codec, chunks, stored, goal, scale, units, offset, axes=letters)
+    classes = codec is not None and is_exact(codec) and is_classes(name, da)
+    return Coding(
+        name, codec, chunks, stored, goal, scale, units, offset, axes=letters, classes=classes
+    )
 
 
 def codec_of(array: Any) -> ChunkCodec | None:

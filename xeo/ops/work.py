@@ -61,7 +61,6 @@ class Work:
     tallies: dict[str, Tally] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        masked = IGNORED in self.ds.data_vars
         for entry in self.entries:
             shape = self.ds[entry.members[0].name].shape
             if entry.dim:
@@ -69,8 +68,13 @@ class Work:
             self.shapes[entry.name] = shape
             if entry.coding.chunks:
                 dates, bands = self.rows(entry)
-                empty = Fidelity.empty(dates, bands, ignoring=masked and entry.name != IGNORED)
+                empty = Fidelity.empty(dates, bands, ignoring=self.ignores(entry))
                 self.tallies[entry.name] = Tally(empty)
+
+    def ignores(self, entry: Entry) -> bool:
+        """Whether some values of an array are worth nothing."""
+        kept = entry.name == IGNORED or entry.coding.classes
+        return IGNORED in self.ds.data_vars and not kept
 
     def rows(self, entry: Entry) -> tuple[int, int]:
         """How many dates and bands are told apart in the report of an array."""
@@ -201,7 +205,7 @@ class Work:
             lone = (*region[: entry.axis], *region[entry.axis + 1 :])
         blocks = [self._stored(entry.members[n].name, lone) for n in bands]
         block = np.stack(blocks, axis=entry.axis) if entry.dim else blocks[0]
-        if IGNORED not in self.ds.data_vars or entry.name == IGNORED:
+        if not self.ignores(entry):
             return block, None
         mask = self.ds[IGNORED].variable
         at = dict(zip(entry.dims, region, strict=True))
@@ -358,7 +362,8 @@ def _broken(entry: Entry, found: Fidelity, where: str, *, absent: bool) -> str:
     scale, units = abs(entry.coding.scale), entry.coding.units
     if codec is None or is_exact(codec):
         worst = float(kept.max_error()) * scale
-        return f"chunk [{where}] is {worst:g} {units} off, not exact" if worst else ""
+        off = f"{worst:g} {units}".rstrip()
+        return f"chunk [{where}] is {off} off, not exact" if worst else ""
     for name, unit, factor, largest in (
         ("max_error", units, scale, kept.max_error("band")),
         ("relative_error", "of the value", 1.0, kept.max_relative("band")),
@@ -370,8 +375,8 @@ def _broken(entry: Entry, found: Fidelity, where: str, *, absent: bool) -> str:
             continue
         band = int(np.argmax(largest - bounds))
         label = f", band {band}" if len(largest) > 1 else ""
-        far, most = largest[band] * factor, bounds[band] * factor
-        return f"chunk [{where}]{label} is {far:g} {unit} off, beyond {most:g}"
+        off, most = f"{largest[band] * factor:g} {unit}".rstrip(), bounds[band] * factor
+        return f"chunk [{where}]{label} is {off} off, beyond {most:g}"
     return ""
 
 
