@@ -151,7 +151,6 @@ def test_a_zarr_store_with_packing_comes_back_as_it_was(here, version):
 
 
 def test_ignored_pixels(here):
-    pytest.importorskip("xeo.kernels.gaps")
     done = call("cube.zarr", "small.zarr", "--max-error", 0.002, "--ignore", "SCL=8,9")
     assert done.exit_code == 0, done.stderr
     truth = cube()

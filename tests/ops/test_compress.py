@@ -327,7 +327,6 @@ def test_a_codec_that_was_made_is_used(cube, out):
 
 
 def test_pixels_that_are_ignored_cost_little_and_promise_nothing(cube, out, tmp_path):
-    pytest.importorskip("xeo.kernels.gaps")
     mask = xr.zeros_like(cube["B04"], bool)
     mask[:, :, 10:40] = True
     plain = cube[BANDS].eo.compress(tmp_path / "plain.zarr", max_error=0.002, **QUIET)
@@ -343,7 +342,6 @@ def test_pixels_that_are_ignored_cost_little_and_promise_nothing(cube, out, tmp_
 
 
 def test_a_mask_of_fewer_dimensions(cube, out):
-    pytest.importorskip("xeo.kernels.gaps")
     field = xr.zeros_like(cube["B04"].isel(time=0, drop=True), bool)
     field[:20] = True
     report = cube.chunk(time=1).eo.compress(out, max_error=0.002, ignore=field.T, **QUIET)
@@ -646,8 +644,6 @@ def test_tiny_and_empty_cubes(out, shape):
     ("av", {"psnr": 50}),
 ])  # fmt: skip
 def test_a_missing_library_names_the_extra(cube, out, monkeypatch, package, options):
-    if package == "av":
-        pytest.importorskip("xeo.codecs.video")
     usual = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == package else usual(name)
@@ -672,3 +668,37 @@ def test_the_layout_of_bands_is_in_the_attributes(cube, out):
     said = json.loads(arrays(out)["sentinel2"].attrs["xeo_stacked"])
     assert said["dim"] == "band"
     assert [one["name"] for one in said["variables"]] == BANDS
+
+
+# Video
+
+
+@pytest.mark.parametrize(
+    ("options", "reached"),
+    [
+        ({"psnr": 45}, lambda one: one.psnr() >= 45),
+        ({"bpppb": 2}, lambda one: one.bpppb <= 2),
+        ({"quality": 50}, lambda one: one.psnr() > 30),
+        ({"codec": "video", "max_error": 0.003}, lambda one: 0 < one.max_error() <= 0.003),
+    ],
+    ids=["psnr", "bpppb", "quality", "max_error"],
+)
+def test_video(cube, out, options, reached):
+    pytest.importorskip("av")
+    report = cube.eo.compress(out, **options, **QUIET)
+    assert report["B04"].codec == "xeo.video"
+    assert report["SCL"].codec == "xeo.lossless"
+    assert report.holds
+    assert reached(report["B04"])
+    again = xeo.open_zarr(out).load()
+    for band in BANDS:
+        np.testing.assert_array_equal(again[band] == 0, cube[band] == 0)
+    assert xeo.verify(cube, out, **QUIET).holds
+
+
+def test_video_of_another_peak(cube, out):
+    pytest.importorskip("av")
+    report = cube[BANDS].eo.compress(out, psnr=45, peak=0.5, **QUIET)
+    assert report["B04"].peak == 0.5
+    assert report["B04"].settings["peak"] == 5000
+    assert report["B04"].psnr() >= 45

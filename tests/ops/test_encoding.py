@@ -92,7 +92,7 @@ def test_an_array(cube, tmp_path):
 
 
 def test_chunks_of_one_date_warn_for_video(cube):
-    pytest.importorskip("xeo.codecs.video")
+    pytest.importorskip("av")
     with pytest.warns(XeoWarning, match="chunks of one date"):
         cube.chunk(time=1)[BANDS].eo.encoding(psnr=50)
 
