@@ -5,3 +5,5 @@ import os
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLOSC_NTHREADS")
 for _name in THREADS:
     os.environ[_name] = "1"
+# SVT-AV1 tells of itself otherwise.
+os.environ["SVT_LOG"] = "1"

@@ -56,10 +56,19 @@ def ours(name: str, points: Sequence[float], **settings: Any) -> Studio:
     from xeo.codecs.video import VideoCodec
 
     def code(part: Array, cube: Cube, points: Sequence[float], rounds: int) -> list[Film]:
-        codecs = [VideoCodec(quality=q, nodata=cube.nodata, **settings) for q in points]
+        told = {"nodata": cube.nodata, **settings}
+        codecs = [VideoCodec(quality=q, **told) for q in points]
         return [_film(part, rounds, one.encode_array, one.decode_array) for one in codecs]
 
     return Studio(name, points, code)
+
+
+def qualities(encoder: str, crfs: Sequence[float]) -> list[float]:
+    """Return the qualities of ``xeo.video`` that stand for constant rate factors."""
+    from xeo.codecs.streams import ENCODERS
+
+    kind = ENCODERS[encoder]
+    return [100 * (kind.worst - crf) / (kind.worst - kind.best) for crf in crfs]
 
 
 def xarrayvideo(python: Path, points: Sequence[float] = CRFS, **params: Any) -> Studio:
