@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xeo.codecs.inflating import inflate
+from xeo.codecs.labels import decode_labels, encode_labels
 from xeo.errors import CodecError
 from xeo.kernels import densities, rans
 from xeo.kernels.densities import PHASES, REACH, SYMBOLS
@@ -93,12 +94,19 @@ class _Plan:
 class _Planes:
     """Values and magnitudes of errors of all dates, in the order of coding."""
 
-    def __init__(self, plan: _Plan, span: int, pixels: int) -> None:
+    def __init__(
+        self, plan: _Plan, span: int, pixels: int, matter: NDArray[np.bool_] | None
+    ) -> None:
         kind = np.float32 if span < _SINGLE else np.float64
         shape = len(plan.order), len(plan.bands), pixels
         self.plan, self.span = plan, span
         self.values: NDArray[Any] = np.zeros(shape, kind)
         self.errors = np.zeros(shape, np.float32)
+        self.matter = matter
+
+    def where(self, cell: list[int], band: int) -> NDArray[np.bool_] | None:
+        """Return where values of the dates of a cell matter."""
+        return None if self.matter is None else self.matter[cell, band % self.matter.shape[1]]
 
     def known(self, cell: list[int], number: int) -> tuple[Known, Known]:
         """Return values and errors around the ``number``-th band, for the dates of a cell."""
@@ -143,13 +151,19 @@ def encode_pyramid(
     order = likeness_order(_sample(flat))
     bands = [int(b) for b in np.argsort(-_sample(flat.swapaxes(0, 1)).std(axis=1), kind="stable")]
     plan = _Plan.of(order, bands, rows * columns)
-    planes = _Planes(plan, span, rows * columns)
-    planes.values[...] = flat[order]
-    matter = None if valid is None else valid.reshape(flat.shape)[order]
-    header = {} if order == sorted(order) else {"order": order}
+    header: dict[str, Any] = {} if order == sorted(order) else {"order": order}
     header |= {} if bands == sorted(bands) else {"first": bands}
+    parts, matter = [], None
+    if valid is not None and not valid.all():
+        alike = bool((valid == valid[:, :1]).all())
+        header["mask"] = 1 if alike else count
+        kept = valid[:, : header["mask"]]
+        parts.append(encode_labels((~kept).astype(np.uint8)))
+        matter = kept.reshape(times, -1, rows * columns)[order]
+    planes = _Planes(plan, span, rows * columns, matter)
+    planes.values[...] = flat[order]
     grid = steps(rows, columns)
-    return header, [_CellEncoder(planes, cell, grid, matter).encode() for cell in plan.cells]
+    return header, parts + [_CellEncoder(planes, cell, grid).encode() for cell in plan.cells]
 
 
 def _sample(flat: NDArray[Any]) -> NDArray[np.float64]:
@@ -171,11 +185,8 @@ class _Coded:
 class _CellEncoder:
     """Codes some dates that share weights and densities."""
 
-    def __init__(
-        self, planes: _Planes, cell: list[int], grid: tuple[Step, ...], matter: Any
-    ) -> None:
+    def __init__(self, planes: _Planes, cell: list[int], grid: tuple[Step, ...]) -> None:
         self.planes, self.cell, self.grid = planes, cell, grid
-        self.matter = None if matter is None else matter[cell]
         self.side: list[int] = []
         self.levels: list[int] = []
         self.coded: list[_Coded] = []
@@ -209,7 +220,7 @@ class _CellEncoder:
         plan = self.planes.plan
         values, errors = self.planes.known(self.cell, number)
         own, off = values.own, errors.own
-        matter = None if self.matter is None else self.matter[:, plan.bands[number]]
+        matter = self.planes.where(self.cell, plan.bands[number])
         level = int(np.median(own))
         self.levels.append(level)
         found = [(step, *features(values, step, level)) for step in self.grid]
@@ -220,12 +231,12 @@ class _CellEncoder:
             anchor, about = features(values, step, level) if matter is not None else known
             predicted = predict(anchor, about, weights[step.kind])
             target = own[:, step.at].ravel().astype(np.int64)
-            if matter is not None:
-                there = matter[:, step.at].ravel()
-                target = np.where(there, target, np.clip(predicted >> 3, 0, self.planes.span))
+            there = None if matter is None else matter[:, step.at].ravel()
+            if there is not None:
+                target = np.where(there, target, _guess(predicted, self.planes.span))
                 own[:, step.at] = target.reshape(len(own), -1)
             off[:, step.at] = _magnitude(target, predicted).reshape(len(own), -1)
-            made.append((step, predicted, target - (predicted >> 3)))
+            made.append((step, there, predicted, target - (predicted >> 3)))
         self._classify(made, values, errors)
         self.planes.values[self.cell, plan.bands[number]] = own
         self.planes.errors[self.cell, plan.bands[number]] = off
@@ -247,19 +258,30 @@ class _CellEncoder:
         return weights
 
     def _classify(self, made: Any, values: Known, errors: Known) -> None:
-        tell = [activities(errors, values, step) for step, *_ in made]
+        tell = []
+        for number, (step, there, predicted, off) in enumerate(made):
+            about = activities(errors, values, step)
+            if there is not None:
+                made[number] = step, there, predicted[there], off[there]
+                about = about[:, there]
+            tell.append(about)
         weights = {}
         for kind in range(KINDS):
             inside = [n for n, one in enumerate(made) if one[0].kind == kind]
             if not inside:
                 continue
             about = np.concatenate([tell[n] for n in inside], axis=1)
-            off = np.concatenate([8 * made[n][2] - (made[n][1] & 7) for n in inside])
+            off = np.concatenate([8 * made[n][3] - (made[n][2] & 7) for n in inside])
             weights[kind] = fit_activity(about, np.abs(off) / 8)
             self.side += weights[kind].tolist()
-        for (step, predicted, off), about in zip(made, tell, strict=True):
+        for (step, _, predicted, off), about in zip(made, tell, strict=True):
             classes = expect(about, weights[step.kind])
             self.coded.append(_Coded(_SORTS[step.kind], classes, predicted, off))
+
+
+def _guess(predicted: NDArray[np.int64], span: int) -> NDArray[np.int64]:
+    """Return what stands where values do not matter: what is expected there."""
+    return np.asarray(np.clip((predicted + 4) >> 3, 0, span))
 
 
 def _magnitude(target: NDArray[np.int64], predicted: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -386,12 +408,14 @@ def decode_pyramid(
         If header and parts are not of such a cube.
     """
     plan = _plan(header, shape)
-    if not 0 <= span < MOST or len(parts) != len(plan.cells):
+    lead = int("mask" in header)
+    if not 0 <= span < MOST or len(parts) != len(plan.cells) + lead:
         raise CodecError("a chunk lacks parts, or is of too large a range: it is damaged")
-    planes = _Planes(plan, span, shape[2] * shape[3])
+    matter = _mask(header, parts, shape, plan.order) if lead else None
+    planes = _Planes(plan, span, shape[2] * shape[3], matter)
     grid = steps(shape[2], shape[3])
     for number in plan.needed(dates):
-        _CellDecoder(planes, plan.cells[number], grid, parts[number]).decode()
+        _CellDecoder(planes, plan.cells[number], grid, parts[lead + number]).decode()
     place = {date: n for n, date in enumerate(plan.order)}
     made = planes.values[[place[int(date)] for date in dates]]
     return made.astype(np.uint64).reshape(len(dates), *shape[1:])
@@ -399,14 +423,26 @@ def decode_pyramid(
 
 def parts_of_pyramid(header: Mapping[str, Any], shape: Shape) -> int:
     """Return how many parts `encode_pyramid` makes."""
-    return len(_plan(header, shape).cells)
+    return len(_plan(header, shape).cells) + int("mask" in header)
 
 
 def wanted_of_pyramid(
     header: Mapping[str, Any], dates: NDArray[np.intp], shape: Shape
 ) -> list[int]:
     """Return which parts `decode_pyramid` needs for some dates."""
-    return _plan(header, shape).needed(dates)
+    lead = int("mask" in header)
+    return [*range(lead), *(lead + n for n in _plan(header, shape).needed(dates))]
+
+
+def _mask(
+    header: Mapping[str, Any], parts: Sequence[memoryview], shape: Shape, order: list[int]
+) -> NDArray[np.bool_]:
+    """Return where values matter, dates in the order of coding."""
+    bands = header["mask"]
+    if type(bands) is not int or bands not in (1, shape[1]):
+        raise CodecError(f"a mask of {bands!r} bands of {shape[1]} cannot be: a chunk is damaged")
+    labels = decode_labels(bytes(parts[0]), (shape[0], bands, *shape[2:]))
+    return np.asarray((labels == 0).reshape(shape[0], bands, -1)[order])
 
 
 def _plan(header: Mapping[str, Any], shape: Shape) -> _Plan:
@@ -467,22 +503,32 @@ class _CellDecoder:
         plan = self.planes.plan
         for number, band in enumerate(plan.bands):
             values, errors = self.planes.known(self.cell, number)
-            self._band(values, errors, int(self.levels[number]))
+            self._band(values, errors, number)
             self.planes.values[self.cell, band] = values.own
             self.planes.errors[self.cell, band] = errors.own
 
-    def _band(self, values: Known, errors: Known, level: int) -> None:
-        first, second = self._weights(values, errors, level)
+    def _band(self, values: Known, errors: Known, number: int) -> None:
+        level = int(self.levels[number])
+        matter = self.planes.where(self.cell, self.planes.plan.bands[number])
+        first, second = self._weights(values)
         for step in self.grid:
             predicted = predict(*features(values, step, level), first[step.kind])
-            classes = expect(activities(errors, values, step), second[step.kind])
-            off = self._off(_SORTS[step.kind], classes, predicted)
-            target = np.clip((predicted >> 3) + off, 0, self.planes.span)
+            about = activities(errors, values, step)
+            sort = _SORTS[step.kind]
+            if matter is None:
+                off = self._off(sort, expect(about, second[step.kind]), predicted)
+                target = np.clip((predicted >> 3) + off, 0, self.planes.span)
+            else:
+                there = matter[:, step.at].ravel()
+                known = predicted[there]
+                off = self._off(sort, expect(about[:, there], second[step.kind]), known)
+                target = _guess(predicted, self.planes.span)
+                target[there] = np.clip((known >> 3) + off, 0, self.planes.span)
             values.own[:, step.at] = target.reshape(len(values.own), -1)
             errors.own[:, step.at] = _magnitude(target, predicted).reshape(len(values.own), -1)
 
     def _weights(
-        self, values: Known, errors: Known, level: int
+        self, values: Known
     ) -> tuple[dict[int, NDArray[np.int64]], dict[int, NDArray[np.int64]]]:
         found: tuple[dict[int, NDArray[np.int64]], ...] = ({}, {})
         kinds = sorted({step.kind for step in self.grid})

@@ -24,6 +24,8 @@ MOST_WEIGHT = 1023
 _ACTIVE = 64
 MOST_ACTIVE = 255
 _SAMPLE = 20_000
+#: Bits that a weight has to save.
+_WORTH = 10
 
 #: Of 32 bits where all quantities fit, which is faster.
 Floats = NDArray[np.floating[Any]]
@@ -237,13 +239,42 @@ def fit_weights(anchor: Floats, found: Floats, values: Floats) -> NDArray[np.int
     if not kept.shape[1]:
         return np.zeros(len(found), np.int64)
     solved = _least_squares(kept, target, np.ones(kept.shape[1]))
-    for _ in range(2):
-        # Far off values cost their logarithm, not their square.
-        off = np.abs(target - solved @ kept)
-        solved = _least_squares(kept, target, 1 / (off + 1 + np.median(off) / 2))
+    solved = _least_squares(kept, target, _trust(target, solved @ kept))
+    trust = _trust(target, solved @ kept)
+    solved = _worthwhile(kept, target, trust, len(values) / len(target))
     made = np.rint(solved * _UNIT)
     made[np.abs(made) < 2] = 0
     return np.clip(made, -MOST_WEIGHT, MOST_WEIGHT).astype(np.int64)
+
+
+def _trust(target: Floats, made: Floats) -> Floats:
+    # Far off values cost their logarithm, not their square.
+    off = np.abs(target - made)
+    return np.asarray(1 / (off + 1 + np.median(off) / 2))
+
+
+def _worthwhile(found: Floats, target: Floats, trust: Floats, share: float) -> Floats:
+    """Solve for weights without those that save less than they cost."""
+    weighted = found * trust
+    gram, aim = _regular(weighted @ found.T, trust), weighted @ target
+    total = float(trust @ target**2)
+    used = np.arange(len(found))
+    while len(used):
+        inverse = np.linalg.inv(gram[np.ix_(used, used)])
+        solved = inverse @ aim[used]
+        # The rise of the squared error without a weight, in bits of all that is coded.
+        left = max(total - float(aim[used] @ solved), 1e-9 * total) + 1e-9
+        rise = solved**2 / np.diag(inverse)
+        saved = share * len(target) / 2 * np.log2(1 + rise / left)
+        poor = saved < _WORTH
+        if not poor.any():
+            break
+        # The least useful half goes first: what it told the others may tell as well.
+        used = used[~(poor & (saved <= np.median(saved[poor])))]
+    made = np.zeros(len(found))
+    if len(used):
+        made[used] = solved
+    return made
 
 
 def fit_activity(found: Floats, errors: Floats) -> NDArray[np.int64]:
@@ -285,7 +316,11 @@ def fit_activity(found: Floats, errors: Floats) -> NDArray[np.int64]:
 
 def _least_squares(found: Floats, target: Floats, trust: Floats) -> Floats:
     weighted = found * trust
-    gram = weighted @ found.T
+    gram = _regular(weighted @ found.T, trust)
+    return np.asarray(np.linalg.solve(gram, weighted @ target))
+
+
+def _regular(gram: Floats, trust: Floats) -> Floats:
     gram[np.diag_indices(len(gram))] *= 1 + 1e-7
     gram[np.diag_indices(len(gram))] += 1e-3 * trust.sum() + 1e-9
-    return np.asarray(np.linalg.solve(gram, weighted @ target))
+    return gram
