@@ -19,7 +19,7 @@ from xeo.ops.report import Report
 from xeo.ops.stack import Entry
 from xeo.ops.target import Index, Region, Target
 from xeo.ops.tiles import Grid
-from xeo.ops.work import Work
+from xeo.ops.work import Block, Group, Job, Work
 
 #: Chunks of each array that are coded, at least and at most, and how many values of one at most.
 _FEW, _MANY, _VALUES = 3, 24, 1 << 20
@@ -165,19 +165,19 @@ class _Sample(Work):
         self.sampled: dict[str, int] = {}
         self.reading: dict[str, float] = {}
 
-    def _jobs(self) -> Iterator[tuple[Entry, Region, list[tuple[Index, Region]]]]:
+    def _jobs(self) -> Iterator[Job]:
         for entry in self.entries:
             if entry.coding.codec is None:
                 continue
             for region in _places(self.shapes[entry.name], entry.coding.chunks, entry.coding.axes):
                 values = math.prod(s.stop - s.start for s in region)
                 self.sampled[entry.name] = self.sampled.get(entry.name, 0) + values
-                yield entry, region, [(tuple(s.start for s in region), region)]
+                yield entry, Group(region, 1), _corner(region), region
 
     def _explain(self, err: BaseException) -> None:
         pass
 
-    def read(self, entry: Entry, region: Region) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    def read(self, entry: Entry, region: Region) -> Block:
         start = time.perf_counter()
         made = super().read(entry, region)
         spent = time.perf_counter() - start

@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xeo import options
 from xeo.engine import regions
 from xeo.errors import CodecError, StoreError, XeoError
 from xeo.kernels.fidelity import Fidelity, measure
@@ -31,6 +32,10 @@ from xeo.progress import bar
 
 #: Values that a worker holds at once, unless one chunk is more.
 _GROUP_VALUES = 1 << 25
+#: Stored numbers, and which of them are worth nothing.
+Block = tuple[NDArray[Any], NDArray[np.bool_] | None]
+#: A chunk: of which array, read with which others, its index, and where it is.
+Job = tuple[Entry, "Group", Index, Region]
 #: Name of the stored mask of pixels that were not worth bits.
 IGNORED = "xeo_ignored"
 
@@ -45,6 +50,38 @@ class Tally:
     checking: float = 0.0
     done: int = 0
     broken: list[str] = field(default_factory=list)
+
+
+class Group:
+    """Chunks that are read at once, by the first worker that comes to one of them.
+
+    Parameters
+    ----------
+    region : tuple of slice
+        Of the array.
+    chunks : int
+        How many there are: with the last of them the values are let go.
+    """
+
+    def __init__(self, region: Region, chunks: int) -> None:
+        self.region, self.left = region, chunks
+        self._lock = threading.Lock()
+        self._read: Block | None = None
+
+    def part(self, place: Region, read: Callable[[Region], Block]) -> Block:
+        """Return the values of one chunk, and which of them are worth nothing."""
+        inner = tuple(
+            slice(p.start - r.start, p.stop - r.start)
+            for p, r in zip(place, self.region, strict=True)
+        )
+        with self._lock:
+            if self._read is None:
+                self._read = read(self.region)
+            block, ignored = self._read
+            self.left -= 1
+            if not self.left:
+                self._read = None
+        return block[inner], None if ignored is None else ignored[inner]
 
 
 @dataclass
@@ -110,9 +147,9 @@ class Work:
         coded = [entry for entry in self.entries if entry.coding.chunks]
         total = sum(self._values(one) * one.coding.stored.dtype.itemsize for one in coded)
         with Stop() as stop, _Bar(progress, total, self.verb) as tell:
-            code = partial(self._code, stop=stop, tell=tell)
+            code = partial(self._code, tell=tell)
             try:
-                for _ in regions.each(code, self._jobs(), workers=workers):
+                for _ in regions.each(code, self._jobs(), workers=self._workers(workers)):
                     stop.check()
             except BaseException as err:
                 self._explain(err)
@@ -129,17 +166,25 @@ class Work:
                 "incomplete. Try: the same call again, which goes on from there"
             )
 
+    def _workers(self, workers: int | None) -> int:
+        """Return as many workers as have something to do: each has its share of the cores."""
+        coded = [one for one in self.entries if one.coding.chunks]
+        grids = (Grid(self.shapes[e.name], e.coding.chunks, e.coding.chunks) for e in coded)
+        return max(1, min(workers or options.cores(), sum(grid.count for grid in grids)))
+
     def _values(self, entry: Entry) -> int:
         return math.prod(self.shapes[entry.name])
 
-    def _jobs(self) -> Iterator[tuple[Entry, Region, list[tuple[Index, Region]]]]:
+    def _jobs(self) -> Iterator[Job]:
         for entry in self.entries:
             if not entry.coding.chunks:
                 continue
             shape, chunks = self.shapes[entry.name], entry.coding.chunks
             grid = Grid.of(shape, chunks, self._source_chunks(entry), _GROUP_VALUES)
             for region, inside in grid.regions():
-                yield entry, region, inside
+                group = Group(region, len(inside))
+                for index, place in inside:
+                    yield entry, group, index, place
 
     def _source_chunks(self, entry: Entry) -> list[int]:
         da = self.ds[entry.members[0].name]
@@ -147,42 +192,26 @@ class Work:
         sizes = [max(da.chunksizes.get(dim, (stored.get(dim, 0),))) for dim in da.dims]
         return [*sizes[: entry.axis], 0, *sizes[entry.axis :]] if entry.dim else sizes
 
-    def _code(
-        self,
-        job: tuple[Entry, Region, list[tuple[Index, Region]]],
-        *,
-        stop: Stop,
-        tell: Callable[[int, int, int], None],
-    ) -> None:
-        """Do all that there is to do for a group of chunks; runs in a thread."""
-        entry, region, chunks = job
-        missing = [one for one in chunks if not self.target.has(entry.name, one[0])]
-        block = ignored = None
-        if missing or self.check:
-            block, ignored = self.read(entry, region)
-        for index, place in chunks:
-            if stop.signum is not None:
-                return
-            inner = tuple(
-                slice(p.start - r.start, p.stop - r.start)
-                for p, r in zip(place, region, strict=True)
-            )
-            start = time.perf_counter()
-            state = "absent" if (index, place) in missing else "kept"
-            if state == "absent" and self.writes:
-                assert block is not None
-                self.target.write(entry.name, place, _filled(entry, block, ignored, inner))
-                state = "new"
-            coded = time.perf_counter()
-            found = None
-            if self.check:
-                assert block is not None
-                mask = None if ignored is None else ignored[inner]
-                found = self.compare(entry, place, block[inner], mask, state)
-            size = self.target.size(entry.name, index) if state != "absent" else 0
-            self._note(entry, found, size, coded - start, time.perf_counter() - coded)
-            values = math.prod(s.stop - s.start for s in place)
-            tell(values, values * entry.coding.stored.dtype.itemsize, size)
+    def _code(self, job: Job, *, tell: Callable[[int, int, int], None]) -> None:
+        """Do all that there is to do for a chunk; runs in a thread."""
+        entry, group, index, place = job
+        state = "kept" if self.target.has(entry.name, index) else "absent"
+        block = ignored = found = None
+        if state == "absent" or self.check:
+            block, ignored = group.part(place, partial(self.read, entry))
+        start = time.perf_counter()
+        if state == "absent" and self.writes:
+            assert block is not None
+            self.target.write(entry.name, place, _filled(entry, block, ignored))
+            state = "new"
+        coded = time.perf_counter()
+        if self.check:
+            assert block is not None
+            found = self.compare(entry, place, block, ignored, state)
+        size = self.target.size(entry.name, index) if state != "absent" else 0
+        self._note(entry, found, size, coded - start, time.perf_counter() - coded)
+        values = math.prod(s.stop - s.start for s in place)
+        tell(values, values * entry.coding.stored.dtype.itemsize, size)
 
     def _note(
         self, entry: Entry, found: Fidelity | None, size: int, coding: float, checking: float
@@ -196,7 +225,7 @@ class Work:
             tally.checking += checking
             tally.done += 1
 
-    def read(self, entry: Entry, region: Region) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    def read(self, entry: Entry, region: Region) -> Block:
         """Return the stored numbers of a region, and which of them are worth nothing."""
         bands = range(1)
         lone = region
@@ -380,19 +409,16 @@ def _broken(entry: Entry, found: Fidelity, where: str, *, absent: bool) -> str:
     return ""
 
 
-def _filled(
-    entry: Entry, block: NDArray[Any], ignored: NDArray[np.bool_] | None, inner: Region
-) -> NDArray[Any]:
+def _filled(entry: Entry, chunk: NDArray[Any], ignored: NDArray[np.bool_] | None) -> NDArray[Any]:
     """Return a chunk with something cheap in place of what is worth nothing."""
-    chunk = block[inner]
-    if ignored is None or not ignored[inner].any():
+    if ignored is None or not ignored.any():
         return chunk
     from xeo.codecs.chunk import fold, unfold
     from xeo.kernels.gaps import fill
 
     codec, axes = entry.coding.codec, entry.coding.axes
     assert codec is not None
-    cube, mask = fold(chunk, axes), fold(ignored[inner], axes)
+    cube, mask = fold(chunk, axes), fold(ignored, axes)
     # What is missing stays missing, and is no source of values.
     nothing = ~np.isfinite(cube) if cube.dtype.kind == "f" else np.zeros(cube.shape, bool)
     for value in codec.nodata:
