@@ -62,7 +62,6 @@ def codecs():
         ("lossless", "LosslessCodec", {}),
         ("bounded", "BoundedCodec", {"max_error": 20}),
         ("bounded", "BoundedCodec", {"relative_error": 0.05}),
-        ("bounded", "BoundedCodec", {"max_error": 20, "coder": "sperr"}),
         ("video", "VideoCodec", {"quality": 60}),
         ("video", "VideoCodec", {"quality": 60, "keyframes": 2}),
         ("video", "VideoCodec", {"max_error": 20}),

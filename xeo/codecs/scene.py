@@ -198,11 +198,12 @@ def _range(header: Sequence[Any], dtype: np.dtype[Any]) -> tuple[Any, Any]:
     low, high = header
     if dtype.kind == "f":
         good = all(isinstance(n, (int, float)) and math.isfinite(n) for n in (low, high))
-        limits = np.finfo(dtype)
+        most = float(np.finfo(dtype).max)
+        least = -most
     else:
         good = all(type(n) is int for n in (low, high))
-        limits = np.iinfo(dtype)  # type: ignore[assignment]
-    if not good or not limits.min <= low <= high <= limits.max:
+        least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+    if not good or not least <= low <= high <= most:
         raise CodecError(
             f"values from {low!r} to {high!r} do not fit {dtype}: the chunk is damaged"
         )

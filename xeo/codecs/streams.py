@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -56,6 +57,7 @@ _SPEEDS = (
 _X265 = {
     "info": 0, "pools": "none", "frame-threads": 1, "wpp": 0, "log-level": "none", "annexb": 1,
     "scenecut": 0, "keyint": -1, "ref": 5, "bframes": 5, "rdoq-level": 2, "qcomp": 0.5,
+    "me": 0, "merange": 8, "subme": 1, "b-adapt": 0, "limit-refs": 3, "limit-modes": 1,
 }  # fmt: skip
 ENCODERS = {
     "x265": Encoder(
@@ -86,7 +88,7 @@ ENCODERS = {
         1,
         63,
         (),
-        {"svtav1-params": "lp=1:keyint=-1:scd=0:tune=1:enable-qm=0"},
+        {"svtav1-params": "lp=1:keyint=-1:scd=0:tune=1:enable-qm=0:aq-mode=0"},
     ),
 }
 #: Settings that x265 does right whatever the content: coding units of 32, whole pictures only.
@@ -157,6 +159,9 @@ def encode_stream(
             f"expected PyAV with the encoder {kind.library!r}, but this one lacks it. "
             f"Try: encoder='x265', or another build of PyAV"
         ) from err
+    if kind.library == "libsvtav1":
+        # It tells its settings on stderr, whatever the level of FFmpeg's own log.
+        os.environ.setdefault("SVT_LOG", "1")
     context.height, context.width = size
     context.pix_fmt = kind.pixels
     context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
@@ -224,7 +229,9 @@ def decode_stream(
     found = 0
     try:
         for frame in _frames(av, kind, bytes(data)):
-            if (frame.height, frame.width) != size or frame.format.name != kind.pixels:
+            # FFmpeg shows gray H.264 with empty colours.
+            known = (kind.pixels, f"yuv420p{kind.bits}le")
+            if (frame.height, frame.width) != size or frame.format.name not in known:
                 raise CodecError(
                     f"expected pictures of {size} in {kind.pixels}, got "
                     f"{(frame.height, frame.width)} in {frame.format.name}: the chunk is damaged"

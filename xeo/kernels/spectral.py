@@ -51,11 +51,12 @@ class Rotation:
            data compression in multispectral imagery. IEEE Transactions on Communications 21.
            doi:10.1109/TCOM.1973.1091550
         """
-        vectors: NDArray[Any] = np.linalg.eigh(covariance)[1]
+        vectors = np.asarray(np.linalg.eigh(covariance)[1], np.float64)
         forward = vectors.T[::-1]
         # The sign of an eigenvector is anyone's choice: the largest entry is positive.
         largest = np.abs(forward).argmax(1)
-        forward = forward * np.sign(forward[np.arange(len(forward)), largest])[:, None]
+        signs = np.sign(forward[np.arange(len(forward)), largest])
+        forward = np.multiply(forward, signs[:, None])
         kind = np.dtype(np.int8 if len(forward) <= _FEW else np.int16)
         unit = float(np.abs(forward).max()) / _LARGEST[kind]
         return cls(np.rint(forward / unit).astype(kind), unit)
