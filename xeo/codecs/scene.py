@@ -4,30 +4,65 @@ from __future__ import annotations
 
 import math
 import struct
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xeo.codecs.base import Shape, Unfit
-from xeo.codecs.inflating import inflate
 from xeo.errors import CodecError
+from xeo.kernels.coarse import Grid, area, coarsen, grids_of, refine
 from xeo.kernels.gaps import fill
 from xeo.kernels.likeness import order_dates
 from xeo.kernels.mosaic import Mosaic
 from xeo.kernels.spectral import Rotation, covariance
+from xeo.kernels.terse import order_size, pack_order, pack_rows, unpack_order, unpack_rows
+from xeo.kernels.upsampling import Repeats
 
-#: Means of dates are kept in units of so many steps.
-_COARSE = 4
-#: Steps left free at either end, for means that are rounded.
-_MARGIN = _COARSE // 2 + 1
-_LEVEL = 9
-_HEAD = struct.Struct("<ddB")
+#: Free steps at either end of a picture's range.
+_MARGIN = 3
+_HEAD = struct.Struct("<dhB")
 #: No mean is further off than this, in steps: beyond, sums would not be exact.
 _MOST_MEAN = 1 << 40
+_MOST_COARSE = 16
+#: Products are made for so many pixels at once: they stay in the cache, and with one thread.
+_BLOCK = 1 << 14
+
+
+@dataclass(frozen=True)
+class Family:
+    """Bands of one grid, rotated together.
+
+    Parameters
+    ----------
+    bands : tuple of int
+        Their places in the cube.
+    grid : (Repeats, Repeats)
+        How their pixels repeat along y and x.
+    rotation : Rotation
+        From bands to components.
+    """
+
+    bands: tuple[int, ...]
+    grid: Grid
+    rotation: Rotation
+
+    def keeping(self, components: int) -> Family:
+        """Return it with the first components only."""
+        return Family(self.bands, self.grid, Rotation(self.rotation.back[:components]))
+
+    def size(self, shape: Shape) -> tuple[int, int]:
+        """Return height and width of the pictures, in a cube of a shape."""
+        rows, columns = (r.firsts(n) for r, n in zip(self.grid, shape[2:], strict=True))
+        return len(rows), len(columns)
+
+    @property
+    def weight(self) -> float:
+        """Times that its components are larger in a picture: errors count for each repetition."""
+        return math.sqrt(area(self.grid))
 
 
 @dataclass(frozen=True)
@@ -44,14 +79,16 @@ class Scene:
         Of a pixel.
     order : array of int, shape (T,)
         The date that each picture shows.
-    rotation : Rotation
-        From bands to components.
-    step, gain : float
-        Values times ``gain`` are rotated, then counted in steps.
+    families : tuple of Family
+        Of all bands; those of the finest grid first.
+    unit : float
+        Values times ``2**gain`` are rotated, then counted in units.
+    gain : int
+        Brings floats near one.
     offset : array, shape (B,)
-        Mean of each band.
-    means : array of int64, shape (T, B)
-        Of each component of each picture.
+        Taken off each band before.
+    means : array of int64, shape (component, T)
+        Of each picture, in units.
     low, high : int or float
         Range of the values.
     """
@@ -60,138 +97,240 @@ class Scene:
     dtype: np.dtype[Any]
     bits: int
     order: NDArray[np.intp]
-    rotation: Rotation
-    step: float
-    gain: float
+    families: tuple[Family, ...]
+    unit: float
+    gain: int
     offset: NDArray[np.float64]
     means: NDArray[np.int64]
     low: int | float
     high: int | float
 
-    @property
+    @cached_property
     def mosaic(self) -> Mosaic:
         """Where components are."""
-        return Mosaic.of(self.shape[1], *self.shape[2:])
+        return Mosaic.of([(f.rotation.components, f.size(self.shape)) for f in self.families])
 
     @property
     def range(self) -> tuple[int | float, int | float]:
         """Lowest and highest value."""
         return self.low, self.high
 
-    def header(self) -> list[int | float]:
+    @property
+    def step(self) -> float:
+        """What a step of a picture's pixel is in values."""
+        return self.unit * 2.0**-self.gain
+
+    def rounded(self, coarse: int) -> NDArray[np.int64]:
+        """Return means as multiples of ``2**coarse`` steps."""
+        return (self.means + (1 << coarse >> 1)) >> coarse
+
+    def header(self) -> dict[str, Any]:
         """Return what JSON says best."""
-        return [self.low, self.high]
-
-    def side(self) -> bytes:
-        """Return the rest as bytes."""
-        dates = len(self.order)
-        kind = "u1" if dates <= 256 else "<u4"
-        order = self.order.astype(kind)
-        means = np.diff(self.means, axis=0, prepend=0).T
-        wide = 2 if np.abs(means).max() < 2**15 else 8
-        # Bytes of one significance together: the high ones are mostly alike.
-        planes = means.astype(f"<i{wide}").reshape(-1, 1).view(np.uint8).T
-        body = b"".join(
-            [
-                _HEAD.pack(self.step * self.rotation.unit, self.gain, wide),
-                self.offset.astype("<f8").tobytes(),
-                self.rotation.back.astype(f"<i{self.rotation.back.itemsize}").tobytes(),
-                order.tobytes(),
-                np.ascontiguousarray(planes).tobytes(),
+        own: dict[str, Any] = {"range": [self.low, self.high]}
+        if len(self.families) > 1 or area(self.families[0].grid) > 1:
+            own["grids"] = [
+                [list(f.bands), [n for r in f.grid for n in (r.factor, r.phase)]]
+                for f in self.families
             ]
-        )
-        return zlib.compress(body, _LEVEL)
+        counts = [f.rotation.components for f in self.families]
+        if counts != [len(f.bands) for f in self.families]:
+            own["kept"] = counts
+        return own
 
-    @classmethod
-    def read(
-        cls,
-        header: Sequence[Any],
-        side: bytes | memoryview,
-        shape: Shape,
-        dtype: np.dtype[Any],
-        bits: int,
-    ) -> Scene:
-        """Read what `header` and `side` wrote, checked.
+    def side(self, coarse: int) -> bytes:
+        """Return the rest as bytes, with means in ``2**coarse`` steps."""
+        pieces = [_HEAD.pack(self.unit, self.gain, coarse)]
+        if not _plain(self.dtype):
+            pieces.append(self.offset.astype("<f8").tobytes())
+        for family in self.families:
+            back = family.rotation.back
+            pieces.append(back.astype(back.dtype.newbyteorder("<")).tobytes())
+        pieces.append(pack_order(self.order))
+        means = self.rounded(coarse)
+        pieces.append(pack_rows(np.diff(means, axis=1, prepend=0)))
+        return b"".join(pieces)
 
-        Raises
-        ------
-        CodecError
-            If it cannot be.
-        """
-        dates, bands = shape[:2]
-        back = np.dtype("i1") if bands <= 32 else np.dtype("<i2")
-        kind = np.dtype("u1") if dates <= 256 else np.dtype("<u4")
-        fixed = _HEAD.size + 8 * bands + back.itemsize * bands * bands + kind.itemsize * dates
-        body = inflate(bytes(side), fixed + 8 * bands * dates)
-        if len(body) < fixed:
-            raise CodecError("a chunk of video lacks what its pictures mean: it is damaged")
-        unit, gain, wide = _HEAD.unpack_from(body)
-        if wide not in (2, 8) or len(body) != fixed + wide * bands * dates:
-            raise CodecError("a chunk of video does not say its means: it is damaged")
-        if not (0 < unit < math.inf and 0 < gain < math.inf):
-            raise CodecError(f"steps of {unit} and {gain} in a chunk cannot be: it is damaged")
-        at = _HEAD.size
-        offset = np.frombuffer(body, "<f8", bands, at)
-        at += 8 * bands
-        matrix = np.frombuffer(body, back, bands * bands, at).reshape(bands, bands)
-        at += matrix.nbytes
-        order = np.frombuffer(body, kind, dates, at).astype(np.intp)
-        at += kind.itemsize * dates
-        planes = np.frombuffer(body, np.uint8, offset=at).reshape(wide, -1)
-        steps = np.ascontiguousarray(planes.T).view(f"<i{wide}").reshape(bands, dates).T
-        means = np.cumsum(steps.astype(np.int64), axis=0)
-        if not np.isfinite(offset).all() or (np.abs(means) > _MOST_MEAN).any():
-            raise CodecError("means of a chunk cannot be: it is damaged")
-        if not (np.sort(order) == np.arange(dates)).all():
-            raise CodecError("the order of dates in a chunk is none: it is damaged")
-        low, high = _range(header, dtype)
-        rotation = Rotation(matrix, 1.0)
-        return cls(shape, dtype, bits, order, rotation, unit, gain, offset, means, low, high)
+    def reader(self, coarse: int) -> Reader:
+        """Return what `side` would be read as."""
+        return Reader(self, self.rounded(coarse) << coarse)
 
-    def values(self, date: int, components: NDArray[np.uint16]) -> NDArray[Any]:
-        """Return the values of one picture's date.
+
+@dataclass(frozen=True)
+class Reader:
+    """The way back from pictures to values.
+
+    Parameters
+    ----------
+    scene : Scene
+        What pictures mean.
+    means : array of int64, shape (component, T)
+        As they were stored.
+    """
+
+    scene: Scene
+    means: NDArray[np.int64]
+
+    def values(
+        self, date: int, components: Sequence[NDArray[np.uint16]], out: NDArray[Any]
+    ) -> None:
+        """Give the values of one picture's date.
 
         Parameters
         ----------
         date : int
             Position in the order of coding.
-        components : array of uint16, shape (component, Y, X)
+        components : sequence of array of uint16
             As they were decoded.
-
-        Returns
-        -------
-        array of ``dtype``, shape (B, Y, X)
-            Alike on every machine: sums are of whole numbers, and exact.
+        out : array, shape (B, Y, X)
+            Takes the values, alike on every machine: sums are of whole numbers, and exact.
         """
-        exact = self.rotation.exact
-        numbers = components.reshape(len(components), -1).astype(exact)
-        numbers -= 1 << (self.bits - 1)
-        back = np.ascontiguousarray(self.rotation.back.T)
-        made = back.astype(exact) @ numbers
-        scale = self.step * self.rotation.unit / self.gain
-        means = (back.astype(np.int64) * self.means[date]).sum(1) * _COARSE
-        base = self.offset + means.astype(np.float64) * scale
-        narrow = self.dtype.itemsize <= 2 or self.dtype == np.float32
-        work = np.float32 if narrow and exact == np.float32 else np.float64
-        made = made.astype(work, copy=False)
-        # A product and a sum, each rounded by itself: nothing that a machine may fuse.
-        np.multiply(made, work(scale), out=made)
-        np.add(made, base.astype(work)[:, None], out=made)
-        return self._cast(made).reshape(self.shape[1:])
+        first = 0
+        for family in self.scene.families:
+            last = first + family.rotation.components
+            planes = components[first:last]
+            target = out if len(family.bands) == len(out) and area(family.grid) == 1 else None
+            made = self._family(family, planes, self.means[first:last, date], target)
+            if target is None:
+                fine = refine(made, family.grid, (out.shape[1], out.shape[2]))
+                for band, plane in zip(family.bands, fine, strict=True):
+                    out[band] = plane
+            first = last
+
+    def _family(
+        self,
+        family: Family,
+        planes: Sequence[NDArray[np.uint16]],
+        means: NDArray[np.int64],
+        target: NDArray[Any] | None,
+    ) -> NDArray[Any]:
+        scene = self.scene
+        rotation = family.rotation
+        rows, columns = family.size(scene.shape)
+        bands = len(family.bands)
+        made = np.empty((bands, rows, columns), scene.dtype) if target is None else target
+        exact = rotation.exact
+        back = np.ascontiguousarray(rotation.back.T)
+        scale = scene.step * rotation.unit / family.weight
+        levels = (back.astype(np.int64) * means).sum(1).astype(np.float64) * scale
+        levels += scene.offset[list(family.bands)]
+        narrow = scene.dtype.itemsize <= 2 or scene.dtype == np.float32
+        work = np.dtype(np.float32 if narrow and exact == np.float32 else np.float64)
+        factors = back.astype(exact)
+        each = max(1, _BLOCK // columns)
+        numbers = np.empty((len(planes), each, columns), exact)
+        for row in range(0, rows, each):
+            part = slice(row, min(row + each, rows))
+            some = numbers[:, : part.stop - part.start]
+            for number, plane in zip(some, planes, strict=True):
+                np.subtract(plane[part], exact.type(1 << (scene.bits - 1)), out=number)
+            products = factors @ some.reshape(len(planes), -1)
+            flat = products.astype(work, copy=False)
+            # A product and a sum, each rounded by itself: nothing that a machine may fuse.
+            np.multiply(flat, work.type(scale), out=flat)
+            np.add(flat, levels.astype(work)[:, None], out=flat)
+            made[:, part] = self._cast(flat).reshape(bands, -1, columns)
+        return made
 
     def _cast(self, made: NDArray[Any]) -> NDArray[Any]:
-        if self.dtype.kind == "f":
-            np.clip(made, made.dtype.type(self.low), made.dtype.type(self.high), out=made)
-            return made.astype(self.dtype, copy=False)
+        scene = self.scene
+        if scene.dtype.kind == "f":
+            np.clip(made, made.dtype.type(scene.low), made.dtype.type(scene.high), out=made)
+            return made
         np.rint(made, out=made)
-        if self.dtype.itemsize < 8:
-            np.clip(made, self.low, self.high, out=made)
-            return made.astype(self.dtype)
+        if scene.dtype.itemsize < 8:
+            return np.clip(made, scene.low, scene.high, out=made)
         # Beyond 2**53 floats skip integers, and the largest one is none that fits.
-        limits = np.iinfo(self.dtype)
+        limits = np.iinfo(scene.dtype)
         np.clip(made, float(limits.min), np.nextafter(float(limits.max), 0), out=made)
-        whole: NDArray[Any] = np.clip(made.astype(self.dtype), self.low, self.high)
+        whole: NDArray[Any] = np.clip(made.astype(scene.dtype), scene.low, scene.high)
         return whole
+
+
+def _plain(dtype: np.dtype[Any]) -> bool:
+    """Tell whether single precision holds all numbers of a dtype."""
+    return dtype.kind in "iu" and dtype.itemsize <= 2
+
+
+def read_scene(
+    header: Mapping[str, Any],
+    side: bytes | memoryview,
+    shape: Shape,
+    dtype: np.dtype[Any],
+    bits: int,
+) -> tuple[Reader, memoryview]:
+    """Read what `Scene.header` and `Scene.side` wrote, checked.
+
+    Parameters
+    ----------
+    header, side :
+        Of a scene.
+    shape, dtype :
+        Of the cube.
+    bits : int
+        Of a pixel.
+
+    Returns
+    -------
+    Reader
+        What leads back to values.
+    memoryview
+        What comes after it.
+
+    Raises
+    ------
+    CodecError
+        If it cannot be.
+    """
+    low, high = _range(header["range"], dtype)
+    data = memoryview(side)
+    if len(data) < _HEAD.size:
+        raise CodecError("a chunk of video lacks what its pictures mean: it is damaged")
+    unit, gain, coarse = _HEAD.unpack_from(data)
+    if not 2.0**-900 < unit < 2.0**900 or abs(gain) > 1000 or coarse > _MOST_COARSE:
+        raise CodecError(f"steps of {unit}, {gain}, {coarse} in a chunk cannot be: it is damaged")
+    at = _HEAD.size
+    offset = np.zeros(shape[1])
+    if not _plain(dtype):
+        offset = np.frombuffer(data, "<f8", shape[1], at)
+        at += offset.nbytes
+    if not np.isfinite(offset).all():
+        raise CodecError("means of a chunk cannot be: it is damaged")
+    families = []
+    for bands, grid, kept in _families(header, shape):
+        kind = Rotation.kind(len(bands))
+        back = np.frombuffer(data, kind.newbyteorder("<"), kept * len(bands), at)
+        at += back.nbytes
+        families.append(Family(bands, grid, Rotation(back.astype(kind).reshape(kept, -1))))
+    size = order_size(shape[0])
+    order = unpack_order(data[at : at + size], shape[0])
+    count = sum(f.rotation.components for f in families)
+    steps, used = unpack_rows(data[at + size :], count, shape[0])
+    means = np.cumsum(steps, axis=1) << coarse
+    if (np.abs(steps) > _MOST_MEAN).any() or (np.abs(means) > 2 * _MOST_MEAN).any():
+        raise CodecError("means of a chunk cannot be: it is damaged")
+    scene = Scene(
+        shape, dtype, bits, order, tuple(families), unit, gain, offset, means, low, high
+    )  # fmt: skip
+    return Reader(scene, means), data[at + size + used :]
+
+
+def _families(header: Mapping[str, Any], shape: Shape) -> list[tuple[tuple[int, ...], Grid, int]]:
+    grids = header.get("grids") or [[list(range(shape[1])), [1, 0, 1, 0]]]
+    kept = header.get("kept") or [len(bands) for bands, _ in grids]
+    found = []
+    for (bands, numbers), count in zip(grids, kept, strict=True):
+        good = len(numbers) == 4 and all(type(n) is int for n in (*numbers, *bands, count))
+        rows, columns = Repeats(*numbers[:2]), Repeats(*numbers[2:])
+        if (
+            not good
+            or not 1 <= count <= len(bands)
+            or not all(0 <= r.phase < r.factor <= 16 for r in (rows, columns))
+        ):
+            raise CodecError(f"grids of {grids} in a chunk cannot be: it is damaged")
+        found.append((tuple(bands), (rows, columns), count))
+    if sorted(band for bands, _, _ in found for band in bands) != list(range(shape[1])):
+        raise CodecError(f"grids of {grids} are not those of {shape[1]} bands: damaged")
+    return found
 
 
 def _range(header: Sequence[Any], dtype: np.dtype[Any]) -> tuple[Any, Any]:
@@ -212,7 +351,7 @@ def _range(header: Sequence[Any], dtype: np.dtype[Any]) -> tuple[Any, Any]:
 
 def analyse(
     values: NDArray[Any], valid: NDArray[np.bool_] | None, bits: int
-) -> tuple[Scene, NDArray[np.uint16]]:
+) -> tuple[Scene, list[NDArray[np.int16]]]:
     """Turn a cube into components.
 
     Parameters
@@ -228,8 +367,8 @@ def analyse(
     -------
     scene : Scene
         What leads back.
-    components : array of uint16, shape (T, B, Y, X)
-        In the order of coding.
+    components : list of array of int16, shape (T, Y, X)
+        In the order of coding, each less its mean.
 
     Raises
     ------
@@ -239,102 +378,134 @@ def analyse(
     there = values if valid is None else values[valid]
     low, high = there.min().item(), there.max().item()
     order = order_dates(values, valid)
-    cube = values[order] if valid is None else fill(values[order], valid[order])
-    offset, gain = _level(cube)
-    work = _normal(cube, offset, gain)
-    found = covariance(work, None if valid is None else valid[order])
-    rotation = Rotation.of(found)
-    forward = rotation.forward.astype(np.float32)
-    dates, bands = values.shape[:2]
-    centres = np.empty((dates, bands))
-    for date in range(dates):
-        plane = work[date].reshape(bands, -1)
-        plane[...] = forward @ plane
-        centres[date] = plane.mean(1, dtype=np.float64)
-    largest = max(
-        float(np.abs(work[d].reshape(bands, -1) - centres[d][:, None].astype("f4")).max())
-        for d in range(dates)
-    )
+    offset, gain = _level(values, valid)
+    families, planes, levels = [], [], []
+    for grid, bands in grids_of(values, valid).items():
+        some = None if valid is None else valid[:, bands]
+        cube, some = coarsen(
+            values if len(bands) == values.shape[1] else values[:, bands], grid, some
+        )
+        cube = cube[order]
+        some = None if some is None else some[order]
+        work, centres = _centred(cube, some, offset[bands], gain)
+        family = Family(tuple(bands), grid, Rotation.of(covariance(work, some)))
+        families.append(family)
+        levels.append(_rotated(family, work, centres))
+        planes.append(work)
+    return _counted(values, bits, order, families, planes, levels, gain, offset, low, high)
+
+
+def _rotated(
+    family: Family, work: NDArray[np.float32], centres: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Rotate a cube in place, and return the means of its components, shape (component, T)."""
+    forward = family.rotation.forward * family.weight
+    single = forward.astype(np.float32)
+    for date in work:
+        flat = date.reshape(len(date), -1)
+        for start in range(0, flat.shape[1], _BLOCK):
+            part = slice(start, start + _BLOCK)
+            flat[:, part] = single @ flat[:, part]
+    levels: NDArray[np.float64] = forward @ centres.T
+    return levels
+
+
+def _counted(
+    values: NDArray[Any],
+    bits: int,
+    order: NDArray[np.intp],
+    families: list[Family],
+    planes: list[NDArray[np.float32]],
+    levels: list[NDArray[np.float64]],
+    gain: int,
+    offset: NDArray[np.float64],
+    low: Any,
+    high: Any,
+) -> tuple[Scene, list[NDArray[np.int16]]]:
+    """Count components in steps that fit a picture."""
+    largest = max(float(max(work.max(), -work.min())) for work in planes)
     half = 1 << (bits - 1)
-    step = max(largest / (half - 1 - _MARGIN), float(np.finfo(np.float32).tiny))
-    means = np.rint(centres / (step * _COARSE))
-    if not math.isfinite(step) or np.abs(means).max() >= _MOST_MEAN:
+    unit = max(largest / (half - 1 - _MARGIN), float(np.finfo(np.float32).tiny))
+    if not math.isfinite(unit):
         raise Unfit
+    kept, counted, means = [], [], []
+    for family, work, level in zip(families, planes, levels, strict=True):
+        level = level / unit
+        if np.abs(level).max() >= _MOST_MEAN:
+            raise Unfit
+        whole = np.rint(level)
+        rest = (level - whole).T.astype(np.float32)
+        for date, part in zip(work, rest, strict=True):
+            date *= np.float32(1 / unit)
+            date += part[:, None, None]
+            np.rint(date, out=date)
+        codes = work.astype(np.int16)
+        # What is less than half a step everywhere, and has no mean, need not be in a picture.
+        used = [n for n in range(codes.shape[1]) if codes[:, n].any() or whole[n].any()] or [0]
+        kept.append(family.keeping(used[-1] + 1))
+        counted += [codes[:, n] for n in range(used[-1] + 1)]
+        means.append(whole[: used[-1] + 1])
     scene = Scene(
-        shape_of(values), values.dtype, bits, order, rotation, step, gain, offset,
-        means.astype(np.int64), low, high,
+        shape_of(values), values.dtype, bits, order, tuple(kept), unit, gain, offset,
+        np.concatenate(means).astype(np.int64), low, high,
     )  # fmt: skip
-    components = np.empty(values.shape, np.uint16)
-    for date in range(dates):
-        plane = work[date]
-        plane -= (means[date] * step * _COARSE).astype(np.float32)[:, None, None]
-        plane *= np.float32(1 / step)
-        np.rint(plane, out=plane)
-        plane += half
-        np.clip(plane, 0, 2 * half - 1, out=plane)
-        components[date] = plane
-    return scene, components
+    return scene, counted
 
 
-def _level(cube: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
-    """Return the mean of each band, and what brings values near one."""
+def _level(
+    values: NDArray[Any], valid: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.float64], int]:
+    """Return what is taken off each band, and the power of two that brings values near one."""
+    bands = values.shape[1]
+    if _plain(values.dtype):
+        return np.zeros(bands), 0
+    offset = np.zeros(bands)
+    spread = 0.0
     with np.errstate(over="raise", invalid="raise"):
         try:
-            wide = np.float64 if cube.dtype.itemsize > 2 else np.float32
-            offset = np.stack([cube[:, b].mean(dtype=np.float64) for b in range(cube.shape[1])])
-            spread = max(
-                float(np.abs(plane.astype(wide) - offset[band]).max())
-                for date in cube
-                for band, plane in enumerate(date)
-            )
+            for band in range(bands):
+                plane = values[:, band] if valid is None else values[:, band][valid[:, band]]
+                if not plane.size:
+                    continue
+                low, high = float(plane.min()), float(plane.max())
+                offset[band] = low + (high - low) / 2
+                spread = max(spread, high - low)
         except FloatingPointError as err:
             raise Unfit from err
-    if cube.dtype.kind in "iu":
-        offset = np.rint(offset)
     if not math.isfinite(spread):
         raise Unfit
-    usual = cube.dtype.itemsize <= 2 and cube.dtype.kind in "iu"
-    if usual or spread == 0:
-        return offset, 1.0
-    exponent = math.floor(math.log2(spread))
-    if abs(exponent) > 1000:
+    exponent = math.floor(math.log2(spread)) if spread else 0
+    if abs(exponent) > 900:
         raise Unfit
-    return offset, 2.0**-exponent
+    return offset, -exponent
 
 
-def _normal(cube: NDArray[Any], offset: NDArray[np.float64], gain: float) -> NDArray[np.float32]:
-    made = np.empty(cube.shape, np.float32)
-    narrow = cube.dtype.itemsize <= 2
+def _centred(
+    cube: NDArray[Any],
+    valid: NDArray[np.bool_] | None,
+    offset: NDArray[np.float64],
+    gain: int,
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return a cube less the mean of each date and band, without gaps; and the means."""
+    work = np.empty(cube.shape, np.float32)
+    centres = np.zeros(cube.shape[:2])
+    plain = _plain(cube.dtype)
     for date, planes in enumerate(cube):
         for band, plane in enumerate(planes):
-            if narrow and gain == 1:
-                np.subtract(plane, np.float32(offset[band]), out=made[date, band], dtype="f4")
+            some = work[date, band]
+            if plain:
+                some[...] = plane
             else:
-                made[date, band] = (plane.astype(np.float64) - offset[band]) * gain
-    return made
-
-
-def pictures(
-    components: NDArray[np.uint16], mosaic: Mosaic, dates: slice
-) -> Iterator[NDArray[np.uint16]]:
-    """Yield the pictures of some dates: all first ones, then all second ones.
-
-    Parameters
-    ----------
-    components : array of uint16, shape (T, B, Y, X)
-        In the order of coding.
-    mosaic : Mosaic
-        Where they are.
-    dates : slice
-        Of a group.
-
-    Yields
-    ------
-    array of uint16
-    """
-    for picture in range(mosaic.pictures):
-        for planes in components[dates]:
-            yield mosaic.join(planes, picture)
+                if valid is not None:
+                    plane = np.where(valid[date, band], plane, 0)
+                some[...] = (plane.astype(np.float64) - offset[band]) * 2.0**gain
+            there = some if valid is None else some[valid[date, band]]
+            if there.size:
+                centres[date, band] = there.mean(dtype=np.float64)
+            some -= np.float32(centres[date, band])
+    # What single precision took off is what has to be added again.
+    centres = centres.astype(np.float32).astype(np.float64)
+    return (work if valid is None else fill(work, valid)), centres
 
 
 def shape_of(values: NDArray[Any]) -> Shape:

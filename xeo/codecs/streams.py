@@ -16,6 +16,8 @@ from xeo.errors import CodecError, MissingDependencyError, OptionError
 from xeo.lazy import require
 
 _PURPOSE = "code cubes as video"
+_START = b"\0\0\1"
+_ALIGNED = 128
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Encoder:
         Constant rate factors: more bits than a picture of 8 bits has go below 0.
     presets : tuple of str
         Names that the encoder knows; empty for numbers from 0 to 13.
+    starts : bool
+        Whether packets begin with a mark, and the parameters of the stream come apart.
     options : mapping
         For every stream, whatever the preset.
     """
@@ -45,6 +49,7 @@ class Encoder:
     best: float
     worst: float
     presets: tuple[str, ...] = ()
+    starts: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -68,6 +73,7 @@ ENCODERS = {
         -24,
         51,
         _SPEEDS,
+        True,
         {"tune": "psnr", "x265-params": ":".join(f"{k}={v}" for k, v in _X265.items())},
     ),
     "x264": Encoder(
@@ -78,6 +84,7 @@ ENCODERS = {
         -12,
         51,
         _SPEEDS,
+        True,
         {"tune": "psnr", "x264-params": "threads=1:scenecut=0:keyint=infinite:ref=5:bframes=5"},
     ),
     "svtav1": Encoder(
@@ -88,6 +95,7 @@ ENCODERS = {
         1,
         63,
         (),
+        False,
         {"svtav1-params": "lp=1:keyint=-1:scd=0:tune=1:enable-qm=0:aq-mode=0"},
     ),
 }
@@ -125,7 +133,7 @@ def encode_stream(
     rate: float,
     *,
     safe: bool = False,
-) -> bytes:
+) -> tuple[bytes, bytes]:
     """Code pictures as one closed group.
 
     Parameters
@@ -143,7 +151,10 @@ def encode_stream(
 
     Returns
     -------
-    bytes
+    head : bytes
+        What a decoder has to know first, alike in all groups of one size and settings.
+    body : bytes
+        Packets, each after its length.
 
     Raises
     ------
@@ -167,13 +178,48 @@ def encode_stream(
     context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
     context.thread_count = 1
     context.options = _options(kind, encoder, preset, rate, safe)
+    # Otherwise the parameters of the stream come again with each key frame.
+    context.flags |= av.codec.context.Flags.global_header
     packets = []
     for number, picture in enumerate(pictures):
         frame = _frame(av, kind, picture)
         frame.pts = number
         packets += [bytes(packet) for packet in context.encode(frame)]
     packets += [bytes(packet) for packet in context.encode(None)]
-    return b"".join(packets)
+    if kind.starts:
+        return bytes(context.extradata or b""), b"".join(map(_spelled, map(_bare, packets)))
+    return b"", b"".join(map(_spelled, packets))
+
+
+def _bare(packet: bytes) -> bytes:
+    """Take off the mark that a packet of H.264 or HEVC starts with."""
+    return packet.removeprefix(b"\0").removeprefix(_START)
+
+
+def _spelled(packet: bytes) -> bytes:
+    """Put the length before a packet: seven bits a byte, low ones first."""
+    size, length = len(packet), bytearray()
+    while size >= 128:
+        length.append(size & 127 | 128)
+        size >>= 7
+    return bytes([*length, size]) + packet
+
+
+def _packets(data: memoryview, most: int) -> Iterator[bytes]:
+    at = 0
+    while at < len(data):
+        size = shift = 0
+        while at < len(data) and data[at] & 128 and shift < 56:
+            size |= (data[at] & 127) << shift
+            at, shift = at + 1, shift + 7
+        if at < len(data):
+            size |= data[at] << shift
+        at += 1
+        most -= 1
+        if not 0 < size <= len(data) - at or most < 0:
+            raise CodecError("a packet of a video in a chunk cannot be: the chunk is damaged")
+        yield bytes(data[at : at + size])
+        at += size
 
 
 def _options(kind: Encoder, name: str, preset: str, rate: float, safe: bool) -> dict[str, str]:
@@ -199,20 +245,25 @@ def _frame(av: Any, kind: Encoder, picture: NDArray[np.uint16]) -> Any:
 
 
 def decode_stream(
-    data: bytes | memoryview, size: tuple[int, int], encoder: str, count: int
+    head: bytes,
+    body: bytes | memoryview,
+    size: tuple[int, int],
+    encoder: str,
+    dates: int,
+    count: int,
 ) -> Iterator[NDArray[np.uint16]]:
     """Yield the first pictures of a group.
 
     Parameters
     ----------
-    data : bytes
+    head, body : bytes
         Of `encode_stream`.
     size : tuple of int
         Height and width.
     encoder : str
         That coded them.
-    count : int
-        How many are wanted; nothing beyond is decoded.
+    dates, count : int
+        How many pictures there are, and how many are wanted; nothing beyond is decoded.
 
     Yields
     ------
@@ -228,7 +279,7 @@ def decode_stream(
     kind = ENCODERS[encoder]
     found = 0
     try:
-        for frame in _frames(av, kind, bytes(data)):
+        for frame in _frames(av, kind, head, memoryview(body), size, dates):
             # FFmpeg shows gray H.264 with empty colours.
             known = (kind.pixels, f"yuv420p{kind.bits}le")
             if (frame.height, frame.width) != size or frame.format.name not in known:
@@ -247,13 +298,21 @@ def decode_stream(
     raise CodecError(f"expected {count} pictures in a video, got {found}: the chunk is damaged")
 
 
-def _frames(av: Any, kind: Encoder, data: bytes) -> Iterator[Any]:
+def _frames(
+    av: Any, kind: Encoder, head: bytes, body: memoryview, size: tuple[int, int], dates: int
+) -> Iterator[Any]:
     context = av.CodecContext.create(kind.decoder, "r")
     context.thread_count = 1
-    # Damage has to be an error; left to itself FFmpeg hides it in made-up pixels.
-    context.options = {"err_detect": "explode+crccheck+bitstream"} if kind.presets else {}
-    for packet in (*context.parse(data), *context.parse(None)):
-        yield from context.decode(packet)
+    # A stream may say that it is of any size, and FFmpeg would make room for it. What it aligns
+    # sides to counts as well.
+    context.options = {"max_pixels": str((size[0] + _ALIGNED) * (size[1] + _ALIGNED))}
+    if kind.starts:
+        # Damage has to be an error; left to itself FFmpeg hides it in made-up pixels.
+        context.options |= {"err_detect": "explode+crccheck+bitstream"}
+    for number, packet in enumerate(_packets(body, dates)):
+        if kind.starts:
+            packet = (b"" if number else head) + b"\0" + _START + packet
+        yield from context.decode(av.Packet(packet))
     yield from context.decode(None)
 
 
@@ -289,3 +348,8 @@ def rate_for(error: float, encoder: str) -> float:
 def error_of(rate: float, encoder: str) -> float:
     """Return how far off pictures are at a rate factor, at most, where all went right."""
     return float(2.0 ** (ENCODERS[encoder].bits - 8) * 2.0 ** ((rate - 4) / 6))
+
+
+def coarse_for(rate: float, encoder: str) -> int:
+    """Return as which power of two of steps the means of pictures are worth keeping."""
+    return min(max(math.floor(math.log2(error_of(rate, encoder) / 2)), 0), 12)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from xeo.codecs.base import ChunkCodec, Shape, Twin, Unfit
 from xeo.codecs.exact import decode_exact, encode_exact, wanted_exact
 from xeo.codecs.rest import add_rest, encode_rest, within
-from xeo.codecs.scene import Scene, analyse, shape_of
+from xeo.codecs.scene import analyse, read_scene, shape_of
 from xeo.codecs.streams import ENCODERS, check_encoder, encode_stream, rate_for
-from xeo.codecs.trials import Trial, decode_group, search_psnr, search_size
+from xeo.codecs.trials import Trial, decode_group, search_psnr, search_size, spread
 from xeo.errors import CodecError, OptionError
 from xeo.kernels.mosaic import MOST_SIDE
 
@@ -133,19 +133,17 @@ class VideoCodec(ChunkCodec):
         elif self.bpppb is not None:
             made = search_size(trial, self.bpppb * values.size / 8)
         elif bounds is not None and self.quality is None:
-            made = trial.at(
-                rate_for(_BASE * float(bounds.min()) * scene.gain / scene.step, self.encoder)
-            )
+            made = trial.at(rate_for(_BASE * float(bounds.min()) / scene.step, self.encoder))
         else:
             quality = _USUAL_QUALITY if self.quality is None else self.quality
             kind = ENCODERS[self.encoder]
             made = trial.at(kind.worst + (kind.best - kind.worst) * quality / 100)
-        header: dict[str, Any] = {"v": self.encoder, "range": scene.header()}
+        header: dict[str, Any] = {"v": self.encoder, **scene.header()}
         starts = [group.start for group in trial.groups]
         if len(starts) > 1:
             header["k"] = starts
             header["at"] = np.argsort(scene.order).tolist()
-        parts = [scene.side(), *made.streams]
+        parts = [made.side, *made.streams]
         if bounds is None:
             return header, parts
         header["rest"], rest = encode_rest(values, made.values, valid, bounds)
@@ -157,7 +155,7 @@ class VideoCodec(ChunkCodec):
 
     def _code(
         self, pictures: Iterator[NDArray[np.uint16]], size: tuple[int, int], rate: float, safe: bool
-    ) -> bytes:
+    ) -> tuple[bytes, bytes]:
         return encode_stream(pictures, size, self.encoder, self.preset, rate, safe=safe)
 
     def _holds(
@@ -213,14 +211,18 @@ class VideoCodec(ChunkCodec):
         if encoder not in ENCODERS:
             raise CodecError(f"expected a video of one of {sorted(ENCODERS)}, got {encoder!r}")
         bits = ENCODERS[encoder].bits
-        scene = Scene.read(header["range"], parts[0], shape, dtype, bits)
+        reader, rest = read_scene(header, parts[0], shape, dtype, bits)
+        head = spread(rest)
         groups = _read_groups(header, shape[0])
-        places = None if dates is None else np.argsort(scene.order)[dates]
-        made = np.empty((shape[0] if dates is None else len(dates), *shape[1:]), dtype)
+        places = np.argsort(reader.scene.order)
+        places = places if dates is None else places[dates]
+        made = np.empty((len(places), *shape[1:]), dtype)
         for group, part in zip(groups, parts[1 : len(groups) + 1], strict=True):
-            decode_group(scene, group, part, encoder, places, made)
+            decode_group(reader, group, head, part, encoder, places, made)
         if "rest" in header:
-            add_rest(made, header["rest"], parts[len(groups) + 1 :], shape, dates, scene.range)
+            add_rest(
+                made, header["rest"], parts[len(groups) + 1 :], shape, dates, reader.scene.range
+            )
         return made
 
     @classmethod

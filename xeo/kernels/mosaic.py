@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,35 +16,53 @@ _UNIT = 8
 #: Beyond, encoders refuse: the largest side of the highest level of HEVC.
 MOST_SIDE = 8192
 
+Size = tuple[int, int]
+
 
 @dataclass(frozen=True)
-class Mosaic:
-    """Where the components of a date are.
+class Place:
+    """Where a component is.
 
     Parameters
     ----------
-    components : int
-        How many there are.
-    height, width : int
-        Of each, in pixels.
-    rows, columns : int
-        Of components in a picture; a date has as many pictures as it needs.
+    picture : int
+        Which of the pictures of its date.
+    y, x : slice
+        Its rows and columns there.
     """
 
-    components: int
-    height: int
-    width: int
+    picture: int
+    y: slice
+    x: slice
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """Where the components of a date are: in cells of one size, smaller ones several in a cell.
+
+    Parameters
+    ----------
+    cell : (int, int)
+        Height and width of a cell.
+    rows, columns : int
+        Of cells in a picture; a date has as many pictures as it needs.
+    places : tuple of Place
+        Of each component.
+    """
+
+    cell: Size
     rows: int
     columns: int
+    places: tuple[Place, ...]
 
     @classmethod
-    def of(cls, components: int, height: int, width: int, side: int = MOST_SIDE) -> Mosaic:
+    def of(cls, kinds: Sequence[tuple[int, Size]], side: int = MOST_SIDE) -> Mosaic:
         """Arrange components as squarely as can be.
 
         Parameters
         ----------
-        components, height, width : int
-            How many, and their size.
+        kinds : sequence of (int, (int, int))
+            How many components there are of a height and width.
         side : int
             Most pixels along a side of a picture.
 
@@ -51,68 +70,61 @@ class Mosaic:
         -------
         Mosaic
         """
-        columns = min(math.ceil(math.sqrt(components)), max(1, side // width))
-        rows = min(math.ceil(components / columns), max(1, side // height))
-        return cls(components, height, width, rows, columns)
+        cell = max(size[0] for _, size in kinds), max(size[1] for _, size in kinds)
+        inside = [_inside(count, size, cell) for count, size in kinds]
+        cells = sum(each[-1][0] + 1 for each in inside if each)
+        columns = min(math.ceil(math.sqrt(cells)), max(1, side // cell[1]))
+        rows = min(math.ceil(cells / columns), max(1, side // cell[0]))
+        places, first = [], 0
+        for each in inside:
+            for number, y, x in each:
+                picture, place = divmod(first + number, rows * columns)
+                up, left = place // columns * cell[0], place % columns * cell[1]
+                places.append(Place(picture, _shifted(y, up), _shifted(x, left)))
+            first += each[-1][0] + 1 if each else 0
+        return cls(cell, rows, columns, tuple(places))
 
     @property
     def pictures(self) -> int:
         """How many pictures a date takes."""
-        return math.ceil(self.components / (self.rows * self.columns))
+        return self.places[-1].picture + 1
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """Height and width of a picture."""
-        sides = (self.rows * self.height, self.columns * self.width)
+        sides = (self.rows * self.cell[0], self.columns * self.cell[1])
         high, wide = (math.ceil(side / _UNIT) * _UNIT for side in sides)
         return max(high, _LEAST_HEIGHT), max(wide, _LEAST_WIDTH)
 
-    def places(self, picture: int) -> list[tuple[int, slice, slice]]:
-        """Return which components are in a picture, and where."""
-        each = self.rows * self.columns
-        first = picture * each
-        found = []
-        for number in range(min(each, self.components - first)):
-            y, x = divmod(number, self.columns)
-            found.append(
-                (
-                    first + number,
-                    slice(y * self.height, (y + 1) * self.height),
-                    slice(x * self.width, (x + 1) * self.width),
-                )
-            )
-        return found
-
-    def join(self, planes: NDArray[Any], picture: int) -> NDArray[Any]:
+    def join(self, planes: Sequence[NDArray[Any]], picture: int, blank: int) -> NDArray[Any]:
         """Return a picture of a date.
 
         Parameters
         ----------
-        planes : array, shape (component, Y, X)
+        planes : sequence of array, shape (Y, X)
             All components of the date.
         picture : int
             Which of its pictures.
+        blank : int
+            Value where no component is.
 
         Returns
         -------
         array, shape ``size``
             The margin repeats what is next to it, which costs least.
         """
-        made = np.empty(self.size, planes.dtype)
-        places = self.places(picture)
-        height = max(y.stop for _, y, _ in places)
-        width = max(x.stop for _, _, x in places)
-        if len(places) < self.rows * self.columns:
-            # Squares without a component repeat the last one.
-            made[:height, :width] = planes[places[-1][0]][0, 0]
-        for component, y, x in places:
-            made[y, x] = planes[component]
+        made = np.full(self.size, blank, planes[0].dtype)
+        height = width = 0
+        for place, plane in zip(self.places, planes, strict=True):
+            if place.picture == picture:
+                made[place.y, place.x] = plane
+                height, width = max(height, place.y.stop), max(width, place.x.stop)
         made[:height, width:] = made[:height, width - 1 : width]
         made[height:] = made[height - 1]
         return made
 
-    def split(self, picture: NDArray[Any], number: int, out: NDArray[Any]) -> None:
-        """Put the components of a picture where they belong.
+    def split(self, picture: NDArray[Any], number: int) -> list[tuple[int, NDArray[Any]]]:
+        """Cut the components out of a picture.
 
         Parameters
         ----------
@@ -120,8 +132,29 @@ class Mosaic:
             Of `join`.
         number : int
             Which picture of its date it is.
-        out : array, shape (component, Y, X)
-            Takes them.
+
+        Returns
+        -------
+        list of (int, array)
+            Numbers of components, and views of them.
         """
-        for component, y, x in self.places(number):
-            out[component] = picture[y, x]
+        return [
+            (component, picture[place.y, place.x])
+            for component, place in enumerate(self.places)
+            if place.picture == number
+        ]
+
+
+def _inside(count: int, size: Size, cell: Size) -> list[tuple[int, slice, slice]]:
+    """Put components of a size in cells: number of the cell, rows, columns of each."""
+    down, across = cell[0] // size[0], cell[1] // size[1]
+    found = []
+    for number in range(count):
+        at, place = divmod(number, down * across)
+        y, x = place // across * size[0], place % across * size[1]
+        found.append((at, slice(y, y + size[0]), slice(x, x + size[1])))
+    return found
+
+
+def _shifted(part: slice, by: int) -> slice:
+    return slice(part.start + by, part.stop + by)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 #: Beyond so many bands bytes are too coarse for the rotation.
 _FEW = 32
-_LARGEST = {np.dtype(np.int8): 127, np.dtype(np.int16): 32767}
 
 
 @dataclass(frozen=True)
@@ -23,13 +22,15 @@ class Rotation:
     Parameters
     ----------
     back : array of int8 or int16, shape (component, band)
-        Nearly orthogonal.
-    unit : float
-        What 1 in ``back`` stands for.
+        Nearly orthogonal; the largest number of its type stands for 1.
     """
 
     back: NDArray[Any]
-    unit: float
+
+    @staticmethod
+    def kind(bands: int) -> np.dtype[Any]:
+        """Return the type of ``back`` for so many bands."""
+        return np.dtype(np.int8 if bands <= _FEW else np.int16)
 
     @classmethod
     def of(cls, covariance: NDArray[np.float64]) -> Rotation:
@@ -57,21 +58,28 @@ class Rotation:
         largest = np.abs(forward).argmax(1)
         signs = np.sign(forward[np.arange(len(forward)), largest])
         forward = np.multiply(forward, signs[:, None])
-        kind = np.dtype(np.int8 if len(forward) <= _FEW else np.int16)
-        unit = float(np.abs(forward).max()) / _LARGEST[kind]
-        return cls(np.rint(forward / unit).astype(kind), unit)
+        kind = cls.kind(len(forward))
+        return cls(np.rint(forward * np.iinfo(kind).max).astype(kind))
+
+    @property
+    def components(self) -> int:
+        """How many there are."""
+        return len(self.back)
+
+    @property
+    def unit(self) -> float:
+        """What 1 in ``back`` stands for."""
+        return 1 / float(np.iinfo(self.back.dtype).max)
 
     @property
     def forward(self) -> NDArray[np.float64]:
         """From bands to components, shape (component, band)."""
-        inverse: NDArray[np.float64] = np.linalg.inv(self.back.T * self.unit)
-        return inverse
+        return np.asarray(np.linalg.inv(self.back.T * self.unit), np.float64)
 
     @property
     def exact(self) -> np.dtype[Any]:
         """The floats in which products with 13-bit numbers add up exactly."""
-        few = self.back.dtype == np.int8 and len(self.back) <= _FEW
-        return np.dtype(np.float32 if few else np.float64)
+        return np.dtype(np.float32 if self.back.dtype == np.int8 else np.float64)
 
 
 def covariance(
