@@ -237,9 +237,9 @@ def test_the_examples_of_the_help_work(here, line, request):
         request.getfixturevalue("weights_dir")
         pytest.importorskip("torch")
     _, *arguments = shlex.split(line)
-    if "small.zarr" in line:
+    if arguments[0] in ("compress", "decompress", "verify", "inspect"):
         pytest.importorskip("imagecodecs")
-    if "small.zarr" in line and arguments[0] != "compress":
+    if arguments[0] in ("decompress", "verify", "inspect"):
         assert call("compress", "cube.zarr", "small.zarr", "--lossless").exit_code == 0
     done = call(*arguments)
     if "s3://" in line:
