@@ -248,7 +248,9 @@ def _one(
         note = "the codec that was given"
         return Coding(name, goal.codec, (), stored, goal, scale, units, offset, note)
     if is_classes(name, da) and not goals.named(name):
-        exact = replace(goal, target="lossless", codec="lossless")
+        # More effort takes ten times longer, for a hundredth of a bit in such maps.
+        settings = {"effort": 6, **(goal.settings or {})}
+        exact = replace(goal, target="lossless", codec="lossless", settings=settings)
         return Coding(name, _lossless(stored, exact), (), stored, exact, note="classes: lossless")
     if not goal.target and goal.codec not in ("lossless", "video"):
         raise OptionError(
