@@ -24,8 +24,9 @@ np.set_printoptions(legacy="1.25")
 
 def main(folder):
     cube = np.load(folder / "cube.npy")
-    if cube.itemsize == 1:
-        cube = cube.astype(np.uint16)  # Its scaling stays within the bytes of its input.
+    if cube.max() < 4096:
+        # Integers that fit the bits of the video are not stretched over its range.
+        cube = cube.astype(np.float32)
     bands = [f"b{n}" for n in range(cube.shape[1])]
     sizes = zip(("time", "y", "x"), (cube.shape[0], *cube.shape[2:]), strict=True)
     coords = {name: np.arange(size, dtype="f8") for name, size in sizes}
