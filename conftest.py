@@ -35,9 +35,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 #: Packages that only some tests need. Where one is not installed, as torch in the environment
 #: of the newest zarr, those tests are skipped; where it is, nothing changes.
 PARTS = (
-    "av", "distributed", "ffmpeg", "imagecodecs", "matplotlib", "onnx", "onnxruntime", "safetensors",
-    "sklearn", "torch",
-)  # fmt: skip
+    *("torch", "safetensors", "onnxruntime", "onnx"),
+    *("distributed", "matplotlib", "sklearn"),
+    *("av", "ffmpeg", "imagecodecs"),
+)
 MISSING = {name for name in PARTS if find_spec(name) is None}
 
 _weights = ROOT.parent / "shared" / "weights"
