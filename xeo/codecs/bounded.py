@@ -14,20 +14,30 @@ from xeo.codecs.base import ChunkCodec, Shape, Twin, Unfit
 from xeo.codecs.exact import decode_exact, encode_exact, wanted_exact
 from xeo.codecs.integers import check_effort, decode_integers, encode_integers, wanted_parts
 from xeo.errors import CodecError, OptionError
-from xeo.kernels.bins import FloatBins, IntegerBins, LatticeBins, LogBins, TableBins
+from xeo.kernels.bins import (
+    FineLogBins,
+    FloatBins,
+    IntegerBins,
+    LatticeBins,
+    LogBins,
+    TableBins,
+)
 from xeo.kernels.lattice import Lattice, find_lattice
 
-Bins = IntegerBins | FloatBins | LatticeBins | LogBins | TableBins
+Bins = IntegerBins | FloatBins | LatticeBins | LogBins | FineLogBins | TableBins
 _KINDS: dict[str, type[Bins]] = {
     "integer": IntegerBins,
     "float": FloatBins,
     "lattice": LatticeBins,
     "log": LogBins,
+    "fine": FineLogBins,
     "table": TableBins,
 }
 #: What is left of a bound for rounding: a bin must be so many times as wide as the floats' spacing.
 _ROOM = 8
 _MOST = 2**62
+#: Steps of floats that share a code: more would be slower, fewer waste some of the bound.
+_FINE = 255
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,21 +118,20 @@ class BoundedCodec(ChunkCodec):
         """Code bins, unless the dtype cannot resolve them."""
         absolute = self.relative_error is None
         numbers = np.zeros(values.shape, np.int64)
-        spelled = []
+        spelled, widths = [], []
         for band, bound in enumerate(bounds):
             inside = values[:, band] if valid is None else values[:, band][valid[:, band]]
-            if not inside.size:
-                spelled.append(_spell(_nothing(values.dtype)))
-                continue
-            bins = (_absolute if absolute else _relative)(inside.ravel(), bound)
-            if bins is None:
+            found = (_absolute if absolute else _relative)(inside.ravel(), bound)
+            if found is None:
                 return None
+            bins, width = found
             spelled.append(_spell(bins))
+            widths.append(width)
             if valid is None:
                 numbers[:, band] = bins.numbers(values[:, band])
             else:
                 numbers[:, band][valid[:, band]] = bins.numbers(inside)
-        own, parts = encode_integers(numbers, self.effort, valid)
+        own, parts = encode_integers(numbers, self.effort, valid, widths)
         same = spelled == spelled[:1] * len(spelled)
         header = {"bins": spelled[:1] if same else spelled, "own": own}
         views = [memoryview(part) for part in parts]
@@ -211,10 +220,13 @@ def _bound(word: str, value: Any, most: float) -> float:
     return float(number)
 
 
-def _absolute(values: NDArray[Any], bound: float) -> Bins | None:
+def _absolute(values: NDArray[Any], bound: float) -> tuple[Bins, int] | None:
+    """Return fine bins, and how many of them stay within a bound."""
+    if not values.size:
+        return _nothing(values.dtype)
     low, high = values.min(), values.max()
     if values.dtype.kind != "f":
-        return _integer_bins(int(low), int(high), bound)
+        return _integers(int(low), int(high), bound)
     largest = np.abs(values).max()
     if float(largest) > float(np.finfo(values.dtype).max) / 4:
         return None
@@ -227,35 +239,42 @@ def _absolute(values: NDArray[Any], bound: float) -> Bins | None:
     lattice = find_lattice(values)
     if lattice is not None:
         numbers = lattice.numbers(values)
-        bins = _integer_bins(int(numbers.min()), int(numbers.max()), bound / lattice.spacing)
-        if bins is not None and (2 * bins.half + 1) * lattice.spacing >= step:
-            return LatticeBins(lattice, bins)
-    if (float(high) - float(low)) / step > _MOST:
+        found = _integers(int(numbers.min()), int(numbers.max()), bound / lattice.spacing)
+        if found is not None and found[1] * lattice.spacing >= step * _FINE / (_FINE + 1):
+            return LatticeBins(lattice, found[0]), found[1]
+    fine = step / (_FINE + 1)
+    if (float(high) - float(low)) / fine > _MOST:
         return None
-    return FloatBins(float(low), float(high), step)
+    return FloatBins(float(low), float(high), fine), _FINE
 
 
-def _integer_bins(low: int, high: int, bound: float) -> IntegerBins | None:
+def _integers(low: int, high: int, bound: float) -> tuple[IntegerBins, int] | None:
     half = math.floor(min(bound, (high - low + 1) // 2))
-    return IntegerBins(low, high, half) if high - low < _MOST else None
+    return (IntegerBins(low, high, 0), 2 * half + 1) if high - low < _MOST else None
 
 
-def _relative(values: NDArray[Any], bound: float) -> Bins | None:
-    magnitude = np.abs(values.astype(np.float64)) if values.dtype.kind == "f" else _size(values)
+def _relative(values: NDArray[Any], bound: float) -> tuple[Bins, int] | None:
+    """Return bins, and how many of them stay within a ratio."""
+    whole = values.dtype.kind != "f"
+    magnitude = _size(values) if whole else np.abs(values.astype(np.float64))
     inside = magnitude[magnitude > 0]
     if not inside.size:
         return _nothing(values.dtype)
     low, high = inside.min(), inside.max()
-    if values.dtype.kind != "f":
+    if whole:
         table = TableBins(int(low), int(high), bound)
-        return table if table.fits else None
+        return (table, 1) if table.fits else None
     room = float(np.finfo(values.dtype).eps)
     ratio = (bound - room) * (1 - 2.0**-20)
-    return LogBins(float(low), float(high), ratio) if ratio > room * _ROOM else None
+    if ratio <= room * _ROOM:
+        return None
+    if values.min() > 0:
+        return FineLogBins(float(low), float(high), ratio, _FINE), _FINE
+    return LogBins(float(low), float(high), ratio), 1
 
 
-def _nothing(dtype: np.dtype[Any]) -> Bins:
-    return FloatBins(0.0, 0.0, 1.0) if dtype.kind == "f" else IntegerBins(0, 0, 0)
+def _nothing(dtype: np.dtype[Any]) -> tuple[Bins, int]:
+    return (FloatBins(0.0, 0.0, 1.0) if dtype.kind == "f" else IntegerBins(0, 0, 0)), 1
 
 
 def _size(values: NDArray[Any]) -> NDArray[np.uint64]:
@@ -313,6 +332,9 @@ def _made(kind: str, numbers: list[Any]) -> Bins:
         return FloatBins(*map(float, numbers))
     if kind == "log" and real == [True] * 3 and _ratio(*numbers):
         return LogBins(*map(float, numbers))
+    if kind == "fine" and real == [True] * 4 and _ratio(*numbers[:3]) and whole[3]:
+        low, high, ratio, width = numbers
+        return FineLogBins(float(low), float(high), float(ratio), max(1, min(width, 2**16)))
     if kind == "table" and real == [True] * 3 and whole[:2] == [True] * 2 and _ratio(*numbers):
         table = TableBins(numbers[0], numbers[1], float(numbers[2]))
         if table.high < 2**53:

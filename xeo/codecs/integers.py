@@ -43,6 +43,7 @@ _THOROUGH = 7
 #: Integers that pictures have no samples for.
 _WIDE = 1 << 16
 _LEVEL = 9
+_MOST = 2**62
 
 
 def check_effort(effort: int) -> None:
@@ -60,9 +61,12 @@ def check_effort(effort: int) -> None:
 
 
 def encode_integers(
-    values: NDArray[Any], effort: int = 7, valid: NDArray[np.bool_] | None = None
+    values: NDArray[Any],
+    effort: int = 7,
+    valid: NDArray[np.bool_] | None = None,
+    widths: Sequence[int] | None = None,
 ) -> tuple[dict[str, Any], list[bytes]]:
-    """Code a cube of integers without loss.
+    """Code a cube of integers, without loss or up to an error.
 
     Parameters
     ----------
@@ -72,6 +76,9 @@ def encode_integers(
         From 1, fast, to 9, small.
     valid : array of bool, optional
         Where values matter; everywhere by default.
+    widths : sequence of int, optional
+        For each band, how many integers may share a code: what comes back is at most half as
+        many off, rounded down. Values then are less than ``2**62``.
 
     Returns
     -------
@@ -91,29 +98,50 @@ def encode_integers(
         if valid is not None:
             matter = _any_once(valid if whole else valid[:, bands], grids)
             kept = _filled(kept, matter)
-        own, coded = _encode_set(np.ascontiguousarray(kept), matter, effort)
-        own |= {} if whole else {"bands": bands}
-        own |= {} if grids == _FINE else {"grid": [g for r in grids for g in astuple(r)]}
+        kept = np.ascontiguousarray(kept)
+        own_widths = [1 if widths is None else widths[band] for band in bands]
+        own, coded = _encode_set(kept, matter, effort, own_widths)
         if not always:
+            kept = _again(own, coded, kept)
             usual = repeat(kept, *grids, values.shape[2:])
             there = None if valid is None else valid[:, bands]
-            own["apart"], more = _encode_apart(inside, usual, there, effort)
+            own["apart"], more = _encode_apart(inside, usual, there, effort, own_widths)
             coded += more
+        own |= {} if whole else {"bands": bands}
+        own |= {} if grids == _FINE else {"grid": [g for r in grids for g in astuple(r)]}
         header["sets"].append(own)
         parts += coded
     return header, parts
 
 
+def _again(own: Mapping[str, Any], parts: Sequence[bytes], values: NDArray[Any]) -> NDArray[Any]:
+    """Return what will come back of a set."""
+    times, bands, rows, columns = values.shape
+    views = [memoryview(part) for part in parts]
+    shape = times, bands, rows, columns
+    return _decode_set(own, views, shape, values.dtype, np.arange(times))
+
+
 def _encode_apart(
-    values: NDArray[Any], usual: NDArray[Any], valid: NDArray[np.bool_] | None, effort: int
+    values: NDArray[Any],
+    usual: NDArray[Any],
+    valid: NDArray[np.bool_] | None,
+    effort: int,
+    widths: Sequence[int],
 ) -> tuple[dict[str, Any], list[bytes]]:
     """Code what pixels are more than the usual one of their square."""
     rest = values.astype(np.uint64) - usual.astype(np.uint64)
     if valid is not None:
         rest[~valid] = 0
+    if max(widths) > 1:
+        wide = np.array(widths, np.int64)[:, None, None]
+        rest = ((rest.view(np.int64) + wide // 2) // wide).view(np.uint64)
     # Zero, one less, one more, two less: small numbers for small differences, modulo 2**64.
     folded = (rest << np.uint64(1)) ^ (np.uint64(0) - (rest >> np.uint64(63)))
-    return _encode_pictures(folded, int(folded.max()), effort)
+    own, parts = _encode_pictures(folded, int(folded.max()), effort)
+    if max(widths) > 1:
+        own |= {"widths": list(widths), "range": [int(values.min()), int(values.max())]}
+    return own, parts
 
 
 def decode_integers(
@@ -157,10 +185,24 @@ def decode_integers(
         if "apart" in own:
             fine = (shape[0], len(bands), *shape[2:])
             folded = _decode_above(own["apart"], parts[first:], fine, wanted)
-            rest = (folded >> np.uint64(1)) ^ (np.uint64(0) - (folded & np.uint64(1)))
-            out[:, bands] = (out[:, bands].astype(np.uint64) + rest).astype(dtype)
+            out[:, bands] = _with_apart(out[:, bands], folded, own["apart"], fine)
             first += _parts_of(own["apart"], fine)
     return out
+
+
+def _with_apart(
+    usual: NDArray[Any], folded: NDArray[np.uint64], own: Mapping[str, Any], shape: Shape
+) -> NDArray[Any]:
+    """Add to usual pixels what was coded apart."""
+    rest = (folded >> np.uint64(1)) ^ (np.uint64(0) - (folded & np.uint64(1)))
+    if "widths" not in own:
+        return (usual.astype(np.uint64) + rest).astype(usual.dtype)
+    wide = _widths(own, shape)
+    low, high = own["range"]
+    if not all(type(n) is int and abs(n) < _MOST for n in (low, high)):
+        raise CodecError(f"a range from {low} to {high} cannot be: a chunk is damaged")
+    codes = np.clip(rest.view(np.int64), -_MOST // wide, _MOST // wide)
+    return np.clip(usual.astype(np.int64) + codes * wide, low, high).astype(usual.dtype)
 
 
 def wanted_parts(header: Mapping[str, Any], dates: NDArray[np.intp], shape: Shape) -> list[int]:
@@ -250,13 +292,43 @@ def _sizes(grids: tuple[Repeats, Repeats], shape: Shape) -> tuple[int, int]:
 
 
 def _encode_set(
-    values: NDArray[Any], valid: NDArray[np.bool_] | None, effort: int
+    values: NDArray[Any], valid: NDArray[np.bool_] | None, effort: int, widths: list[int]
 ) -> tuple[dict[str, Any], list[bytes]]:
     """Code bands on one grid."""
     low, high = int(values.min()), int(values.max())
     above = values.astype(np.uint64) - np.uint64(low % 2**64)
-    own, parts = _encode_above(above, valid, high - low, effort)
+    if max(widths) > 1:
+        own, parts = _encode_coarse(above, valid, high - low, effort, widths)
+    else:
+        own, parts = _encode_above(above, valid, high - low, effort)
     return own | {"low": low}, parts
+
+
+def _encode_coarse(
+    above: NDArray[np.uint64],
+    valid: NDArray[np.bool_] | None,
+    span: int,
+    effort: int,
+    widths: list[int],
+) -> tuple[dict[str, Any], list[bytes]]:
+    """Code integers from 0 to ``span`` up to an error, in the way that is smallest."""
+    found = []
+    if effort >= _THOROUGH and can_code(span):
+        tree, parts = encode_pyramid(above, valid, span, widths)
+        found.append(({"span": span, "tree": tree}, parts))
+    wide = np.array(widths, np.uint64)[:, None, None]
+    codes = (above + wide // np.uint64(2)) // wide
+    if not found or span // min(widths) < _WIDE:
+        coarse, parts = _encode_pictures(codes, int(codes.max()), effort)
+        found.append(({"span": span, "coarse": coarse, "widths": widths}, parts))
+    return min(found, key=lambda coded: sum(map(len, coded[1])))
+
+
+def _widths(header: Mapping[str, Any], shape: Shape) -> NDArray[np.int64]:
+    widths = header["widths"]
+    if len(widths) != shape[1] or not all(type(n) is int and 0 < n < _MOST for n in widths):
+        raise CodecError(f"widths of codes of {widths} cannot be: a chunk is damaged")
+    return np.array(widths, np.int64)[:, None, None]
 
 
 def _encode_above(
@@ -336,6 +408,11 @@ def _decode_above(
         )
     if "tree" in header:
         return _decode_tree(header, parts, shape, wanted)
+    if "coarse" in header:
+        wide = _widths(header, shape).astype(np.uint64)
+        codes = _decode_above(header["coarse"], parts, shape, wanted)
+        inside = np.minimum(codes, np.uint64(span) // wide + np.uint64(1))
+        return np.asarray(np.minimum(inside * wide, np.uint64(span)))
     each = _integer(header, "dates", 1, shape[0])
     out = np.empty((len(wanted), *shape[1:]), np.uint64)
     per_group = _parts_each(span, shape)
@@ -367,6 +444,8 @@ def _decode_tree(
 def _parts_of(header: Mapping[str, Any], shape: Shape) -> int:
     if "top" in header:
         return _parts_of(header["top"], shape) + _parts_of(header["rest"], shape)
+    if "coarse" in header:
+        return _parts_of(header["coarse"], shape)
     if "tree" in header:
         return parts_of_pyramid(header["tree"], shape) + int("most" in header)
     each = _integer(header, "dates", 1, shape[0])
@@ -379,6 +458,8 @@ def _wanted_of(header: Mapping[str, Any], dates: NDArray[np.intp], shape: Shape)
         first = _parts_of(header["top"], shape)
         rest = _wanted_of(header["rest"], dates, shape)
         return _wanted_of(header["top"], dates, shape) + [first + n for n in rest]
+    if "coarse" in header:
+        return _wanted_of(header["coarse"], dates, shape)
     if "tree" in header:
         lead = int("most" in header)
         found = wanted_of_pyramid(header["tree"], dates, shape)

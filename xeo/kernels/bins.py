@@ -141,6 +141,43 @@ class LogBins:
 
 
 @dataclass(frozen=True)
+class FineLogBins:
+    """Steps of logarithms of positive floats, so many of which stay within an error.
+
+    Parameters
+    ----------
+    low, high : float
+        The smallest value, and the largest.
+    ratio : float
+        The largest relative error, between 0 and 1.
+    width : int
+        How many steps may share a code, which stands for the one in the middle.
+    """
+
+    low: float
+    high: float
+    ratio: float
+    width: int
+
+    @property
+    def _step(self) -> float:
+        return (math.log1p(self.ratio) - math.log1p(-self.ratio)) / (self.width + 1)
+
+    def numbers(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return the step of each float."""
+        wide = np.maximum(values.astype(np.float64), self.low)
+        return np.rint((np.log(wide) - math.log(self.low)) / self._step).astype(np.int64)
+
+    def values(self, numbers: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return the float at each step."""
+        # Errors are of the same ratio above and below not in the middle, but a little lower.
+        middle = math.log(self.low) + (math.log1p(self.ratio) + math.log1p(-self.ratio)) / 2
+        most = math.ceil((math.log(self.high) - math.log(self.low)) / self._step) + 1
+        size = np.exp(middle + np.clip(numbers, 0, most) * self._step)
+        return np.asarray(np.clip(size, self.low, self.high)).astype(dtype)
+
+
+@dataclass(frozen=True)
 class TableBins:
     """Bins that grow with the magnitude of integers, none of them empty.
 

@@ -23,7 +23,7 @@ _UNIT = 128
 MOST_WEIGHT = 1023
 _ACTIVE = 64
 MOST_ACTIVE = 255
-_SAMPLE = 20_000
+_SAMPLE = 8_192
 #: Bits that a weight has to save.
 _WORTH = 10
 
