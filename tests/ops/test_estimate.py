@@ -41,6 +41,13 @@ def test_a_sample_comes_close(cube, tmp_path):
     assert made.seconds > 0
 
 
+def test_it_does_not_take_long(cube, monkeypatch):
+    monkeypatch.setattr("xeo.ops.estimate._PATIENCE", 0.0)
+    made = xeo.estimate(cube, lossless=True, effort=2, chunks={"time": 1, "y": 24, "x": 24})
+    assert made.part == 1 / 64
+    assert made.report["SCL"].size > 0
+
+
 def test_nothing_is_written(cube, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     xeo.estimate(cube, lossless=True)

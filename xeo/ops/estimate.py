@@ -23,6 +23,8 @@ from xeo.ops.work import Block, Group, Job, Work
 
 #: Chunks of each array that are coded, at least and at most, and how many values of one at most.
 _FEW, _MANY, _VALUES = 3, 24, 1 << 20
+#: After so many seconds one chunk of each further array is enough.
+_PATIENCE = 20.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -164,12 +166,15 @@ class _Sample(Work):
         super().__post_init__()
         self.sampled: dict[str, int] = {}
         self.reading: dict[str, float] = {}
+        self.end = time.perf_counter() + _PATIENCE
 
     def _jobs(self) -> Iterator[Job]:
         for entry in self.entries:
             if entry.coding.codec is None:
                 continue
             for region in _places(self.shapes[entry.name], entry.coding.chunks, entry.coding.axes):
+                if entry.name in self.sampled and time.perf_counter() > self.end:
+                    break
                 values = math.prod(s.stop - s.start for s in region)
                 self.sampled[entry.name] = self.sampled.get(entry.name, 0) + values
                 yield entry, Group(region, 1), _corner(region), region
