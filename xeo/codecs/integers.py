@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xeo.codecs.inflating import inflate
+from xeo.codecs.labels import decode_labels, encode_labels
 from xeo.codecs.pictures import MOST_CHANNELS, decode_picture, encode_picture
 from xeo.codecs.pyramid import (
     can_code,
@@ -343,6 +344,9 @@ def _encode_above(
     found = []
     if span < _WIDE:
         found.append(_encode_pictures(above, span, effort))
+    if span < 256:
+        # Maps of classes are alike from date to date, and change at once where they do.
+        found.append(({"span": span, "labels": 1}, [encode_labels(above.astype(np.uint8))]))
     if effort >= _THOROUGH or span >= _WIDE:
         found.append(_encode_tree(above, valid, span))
     return min(found, key=lambda coded: sum(map(len, coded[1])))
@@ -408,6 +412,8 @@ def _decode_above(
         )
     if "tree" in header:
         return _decode_tree(header, parts, shape, wanted)
+    if "labels" in header:
+        return decode_labels(bytes(parts[0]), shape)[wanted].astype(np.uint64)
     if "coarse" in header:
         wide = _widths(header, shape).astype(np.uint64)
         codes = _decode_above(header["coarse"], parts, shape, wanted)
@@ -444,6 +450,8 @@ def _decode_tree(
 def _parts_of(header: Mapping[str, Any], shape: Shape) -> int:
     if "top" in header:
         return _parts_of(header["top"], shape) + _parts_of(header["rest"], shape)
+    if "labels" in header:
+        return 1
     if "coarse" in header:
         return _parts_of(header["coarse"], shape)
     if "tree" in header:
@@ -458,6 +466,8 @@ def _wanted_of(header: Mapping[str, Any], dates: NDArray[np.intp], shape: Shape)
         first = _parts_of(header["top"], shape)
         rest = _wanted_of(header["rest"], dates, shape)
         return _wanted_of(header["top"], dates, shape) + [first + n for n in rest]
+    if "labels" in header:
+        return [0]
     if "coarse" in header:
         return _wanted_of(header["coarse"], dates, shape)
     if "tree" in header:
