@@ -27,7 +27,7 @@ def here(tmp_path, monkeypatch):
     cube = xeo.simulate_cube(dates=4, size=48, chunks={"time": 1}, truth=False)
     cube = cube[["B02", "B04", "SCL"]]
     cube.to_zarr("cube.zarr", consolidated=False, zarr_format=3)
-    cube.eo.compress("small.zarr", lossless=True, chunks={"y": 8, "x": 8}, progress=False)
+    cube.eo.compress("small.zarr", lossless=True, chunks={"y": 8, "x": 8}, effort=2, progress=False)
     return tmp_path
 
 

@@ -21,7 +21,7 @@ def here(tmp_path, monkeypatch):
     cube = cube[["B02", "B04", "SCL"]]
     cube.to_zarr("cube.zarr", consolidated=False, zarr_format=3)
     chunks = {"time": 2, "y": 24, "x": 24}
-    cube.eo.compress("small.zarr", max_error=0.002, chunks=chunks, progress=False)
+    cube.eo.compress("small.zarr", max_error=0.002, chunks=chunks, effort=2, progress=False)
     return tmp_path
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import math
 import os
 
@@ -21,8 +22,8 @@ def cube():
 
 
 def test_all_of_a_small_cube_is_exact(cube, tmp_path):
-    made = xeo.estimate(cube, max_error=0.002)
-    report = cube.eo.compress(tmp_path / "a.zarr", max_error=0.002, progress=False)
+    made = xeo.estimate(cube, max_error=0.002, effort=2)
+    report = cube.eo.compress(tmp_path / "a.zarr", max_error=0.002, effort=2, progress=False)
     assert made.part == 1
     assert made.size == report.size
     assert made.ratio == report.ratio
@@ -31,7 +32,7 @@ def test_all_of_a_small_cube_is_exact(cube, tmp_path):
 
 
 def test_a_sample_comes_close(cube, tmp_path):
-    how = {"max_error": 0.002, "chunks": {"time": 1, "y": 24, "x": 24}}
+    how = {"max_error": 0.002, "effort": 2, "chunks": {"time": 1, "y": 24, "x": 24}}
     made = xeo.estimate(cube.chunk(time=1), **how)
     report = cube.eo.compress(tmp_path / "a.zarr", progress=False, **how)
     assert made.part == 24 / 64
@@ -42,7 +43,8 @@ def test_a_sample_comes_close(cube, tmp_path):
 
 
 def test_it_does_not_take_long(cube, monkeypatch):
-    monkeypatch.setattr("xeo.ops.estimate._PATIENCE", 0.0)
+    module = importlib.import_module("xeo.ops.estimate")
+    monkeypatch.setattr(module, "_PATIENCE", 0.0)
     made = xeo.estimate(cube, lossless=True, effort=2, chunks={"time": 1, "y": 24, "x": 24})
     assert made.part == 1 / 64
     assert made.report["SCL"].size > 0
@@ -50,12 +52,12 @@ def test_it_does_not_take_long(cube, monkeypatch):
 
 def test_nothing_is_written(cube, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    xeo.estimate(cube, lossless=True)
+    xeo.estimate(cube, lossless=True, effort=2)
     assert os.listdir() == []
 
 
 def test_it_is_text(cube):
-    lines = repr(xeo.estimate(cube, max_error=0.002, workers=1)).splitlines()
+    lines = repr(xeo.estimate(cube, max_error=0.002, effort=2, workers=1)).splitlines()
     assert lines[0].startswith("<xeo.Estimate> 184 kB to ")
     assert "with 1 at work; from 100 % of the values" in lines[0]
     assert "bits/value" in lines[1]
@@ -79,7 +81,7 @@ def test_only_the_sample_is_read():
             return np.ones(sizes, "u2")
 
     variable = xr.Variable(("time", "y", "x"), xr.core.indexing.LazilyIndexedArray(Noting()))
-    made = xeo.estimate(xr.Dataset({"a": variable}), max_error=3)
+    made = xeo.estimate(xr.Dataset({"a": variable}), max_error=3, effort=2)
     assert sum(read) < 40 * 3000 * 3000 / 50
     assert made.part == pytest.approx(sum(read) / (40 * 3000 * 3000))
     assert made.report.raw == 2 * 40 * 3000 * 3000

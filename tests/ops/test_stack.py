@@ -11,7 +11,7 @@ from xeo.ops.stack import STACKED
 pytest.importorskip("imagecodecs")
 
 BANDS = ["B02", "B04", "B08"]
-EXACT = {"lossless": True, "progress": False}
+EXACT = {"lossless": True, "effort": 2, "progress": False}
 
 
 @pytest.fixture(scope="module")

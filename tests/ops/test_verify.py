@@ -17,6 +17,7 @@ pytest.importorskip("imagecodecs")
 
 BANDS = ["B02", "B04", "B08"]
 QUIET = {"progress": False}
+FAST = {"effort": 2, "progress": False}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def cube():
 def made(cube, tmp_path_factory):
     """A store of the cube, within 0.002 of reflectance."""
     path = tmp_path_factory.mktemp("made") / "small.zarr"
-    cube.eo.compress(path, max_error=0.002, chunks={"time": 2, "y": 24, "x": 24}, **QUIET)
+    cube.eo.compress(path, max_error=0.002, chunks={"time": 2, "y": 24, "x": 24}, **FAST)
     return path
 
 
@@ -49,7 +50,7 @@ def test_what_compress_made_holds(cube, made):
 
 
 def test_it_is_what_compress_reported(cube, tmp_path):
-    told = cube.eo.compress(tmp_path / "a.zarr", max_error=0.002, **QUIET)
+    told = cube.eo.compress(tmp_path / "a.zarr", max_error=0.002, **FAST)
     again = xeo.verify(cube.chunk(time=1), tmp_path / "a.zarr", **QUIET)
     assert again.size == told.size
     for name in ("B04", "SCL"):
@@ -81,7 +82,7 @@ def test_a_class_that_changed_is_named(cube, store):
 def test_missing_values_that_did_not_come_back_are_named(tmp_path):
     values = np.linspace(270, 300, 3 * 20 * 20, dtype="f4").reshape(3, 20, 20)
     ds = xr.Dataset({"t": (("time", "y", "x"), values)})
-    ds.eo.compress(tmp_path / "a.zarr", max_error=0.1, **QUIET)
+    ds.eo.compress(tmp_path / "a.zarr", max_error=0.1, **FAST)
     gaps = ds.where(ds["t"] < 299)
     report = xeo.verify(gaps, tmp_path / "a.zarr", **QUIET)
     assert "missing values of chunk [0:3, 0:20, 0:20] did not come back" in report["t"].broken[0]
@@ -188,7 +189,7 @@ def test_verify_writes_nothing(cube, store):
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_decompressed_it_is_what_it_was(cube, tmp_path, version):
-    cube.eo.compress(tmp_path / "a.zarr", lossless=True, zarr_format=version, **QUIET)
+    cube.eo.compress(tmp_path / "a.zarr", lossless=True, zarr_format=version, **FAST)
     xeo.decompress(tmp_path / "a.zarr", tmp_path / "plain.zarr", **QUIET)
     again = xr.open_zarr(tmp_path / "plain.zarr").load()
     assert list(again["note"].values) == list("abcd")
@@ -201,7 +202,7 @@ def test_packing_survives_decompressing(tmp_path):
     stored = np.arange(800, dtype="i2").reshape(2, 20, 20)
     attrs = {"scale_factor": 0.01, "add_offset": 273.15, "_FillValue": np.int16(5), "units": "K"}
     raw = xr.Dataset({"t": (("time", "y", "x"), stored, attrs)})
-    xr.decode_cf(raw).eo.compress(tmp_path / "a.zarr", lossless=True, **QUIET)
+    xr.decode_cf(raw).eo.compress(tmp_path / "a.zarr", lossless=True, **FAST)
     xeo.decompress(tmp_path / "a.zarr", tmp_path / "plain.zarr", **QUIET)
     again = xr.open_zarr(tmp_path / "plain.zarr", mask_and_scale=False).load()
     xr.testing.assert_identical(again, raw)
