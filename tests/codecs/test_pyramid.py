@@ -72,6 +72,27 @@ def test_what_does_not_matter_costs_next_to_nothing():
     assert part < whole * (valid.mean() + 0.1)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.98])
+def test_what_matters_comes_back(share):
+    values = cube((3, 2, 40, 50))
+    draw = np.random.default_rng(1)
+    for valid in (draw.random(values.shape) < share, draw.random((3, 1, 40, 50)) < share):
+        valid = np.broadcast_to(valid, values.shape)
+        np.testing.assert_array_equal(back(values, valid)[valid], values[valid])
+        assert ("mask" in coded(values, valid)[0]) == (share < 0.9)
+
+
+@pytest.mark.parametrize("widths", [[3, 3, 3], [1, 8, 41], [10**6, 255, 2]])
+def test_codes_stay_within_half_their_width(widths):
+    values = cube()
+    header, parts = encode_pyramid(values, None, int(values.max()), widths)
+    parts = list(map(memoryview, parts))
+    made = decode_pyramid(header, parts, values.shape, int(values.max()), np.arange(5))
+    off = np.abs(made.astype("i8") - values.astype("i8")).max(axis=(0, 2, 3))
+    assert (off <= np.array(widths) // 2).all()
+    assert sum(map(len, parts)) < sum(map(len, coded(values)[1]))
+
+
 def test_some_dates_need_some_parts():
     values = cube((20, 1, 200, 170), noise=1)
     header, parts = coded(values)
@@ -94,7 +115,18 @@ def test_bytes_do_not_change_from_call_to_call():
 
 
 @pytest.mark.parametrize(
-    "change", [{"order": [0, 1]}, {"order": [0, 0, 1, 2, 3]}, {"first": [0.0, 1, 2]}, {"first": []}]
+    "change",
+    [
+        {"order": [0, 1]},
+        {"order": [0, 0, 1, 2, 3]},
+        {"first": [0.0, 1, 2]},
+        {"first": []},
+        {"each": 0},
+        {"each": 1},
+        {"widths": [1, 2]},
+        {"widths": [0, 0, 0]},
+        {"mask": 2},
+    ],
 )
 def test_a_header_that_cannot_be_is_an_error(change):
     values = cube()

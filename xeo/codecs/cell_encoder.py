@@ -66,8 +66,10 @@ class _Made:
 class CellEncoder:
     """Codes some dates that share weights and densities."""
 
-    def __init__(self, planes: Planes, cell: list[int], grid: tuple[Step, ...]) -> None:
-        self.planes, self.cell, self.grid = planes, cell, grid
+    def __init__(
+        self, planes: Planes, cell: list[int], grid: tuple[Step, ...], masked: bool
+    ) -> None:
+        self.planes, self.cell, self.grid, self.masked = planes, cell, grid, masked
         self.side: list[int] = []
         self.levels: list[int] = []
         self.coded: list[_Coded] = []
@@ -131,10 +133,14 @@ class CellEncoder:
         """Code pixels, and put what will come back of them in their place."""
         width, span = self.planes.widths[band], self.planes.span
         exact = truth[:, step.at].ravel()
-        code = (exact - (predicted >> 3) + width // 2) // width
-        target = np.clip((predicted >> 3) + code * width, 0, span)
         matter = self.planes.where(self.cell, band)
         there = None if matter is None else matter[:, step.at].ravel()
+        if there is not None:
+            exact = np.where(there, exact, guess(predicted, span))
+        if not self.masked:
+            there = None
+        code = (exact - (predicted >> 3) + width // 2) // width
+        target = np.clip((predicted >> 3) + code * width, 0, span)
         if there is not None:
             target = np.where(there, target, guess(predicted, span))
         values.own[:, step.at] = target.reshape(len(truth), -1)

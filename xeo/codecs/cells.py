@@ -15,8 +15,6 @@ from xeo.kernels.densities import PHASES, REACH, SYMBOLS
 from xeo.kernels.prediction import Known, predict
 from xeo.kernels.pyramid import date_tree
 
-#: Pixels, at least, of which one band shares its weights.
-_PIXELS = 1 << 15
 _PRIOR = 2
 _ERROR = float(1 << 20)
 _SINGLE = 1 << 19
@@ -36,10 +34,9 @@ class Plan:
     sources: list[tuple[int, ...]]
 
     @classmethod
-    def of(cls, order: list[int], bands: list[int], pixels: int) -> Plan:
-        """Return the plan for dates and bands in some order, each of so many pixels."""
+    def of(cls, order: list[int], bands: list[int], each: int) -> Plan:
+        """Return the plan for dates and bands in some order, at most so many dates together."""
         sources, rounds = date_tree(len(order))
-        each = math.ceil(_PIXELS / pixels)
         cells = []
         for number in range(max(rounds) + 1):
             inside = [n for n, r in enumerate(rounds) if r == number]
@@ -81,7 +78,7 @@ class Planes:
         self.matter, self.widths = matter, widths
 
     def where(self, cell: list[int], band: int) -> NDArray[np.bool_] | None:
-        """Return where values of the dates of a cell matter."""
+        """Return where values of the dates of a cell matter, if not everywhere."""
         return None if self.matter is None else self.matter[cell, band % self.matter.shape[1]]
 
     def known(self, cell: list[int], number: int) -> tuple[Known, Known]:

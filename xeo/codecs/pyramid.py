@@ -7,6 +7,7 @@ expect. Smaller than any picture coder on cubes, and several times slower to rea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,11 @@ from xeo.kernels.pyramid import likeness_order, steps
 
 Shape = tuple[int, int, int, int]
 _SAMPLE = 512
+#: Pixels, at least, of which one band shares its weights: with fewer, weights cost too much and
+#: coding is slow; with more, dates that differ would have to share them.
+_PIXELS = 1 << 16
+#: Where more than this matters, what does not is coded as expected, instead of being told apart.
+_MOSTLY = 0.95
 
 
 def can_code(span: int) -> bool:
@@ -60,22 +66,27 @@ def encode_pyramid(
     flat = values.reshape(times, count, rows * columns)
     order = likeness_order(_sample(flat))
     bands = [int(b) for b in np.argsort(-_sample(flat.swapaxes(0, 1)).std(axis=1), kind="stable")]
-    plan = Plan.of(order, bands, rows * columns)
-    header: dict[str, Any] = {} if order == sorted(order) else {"order": order}
+    each = math.ceil(_PIXELS / (rows * columns))
+    plan = Plan.of(order, bands, each)
+    header: dict[str, Any] = {"each": each}
+    header |= {} if order == sorted(order) else {"order": order}
     header |= {} if bands == sorted(bands) else {"first": bands}
     widths = widths or [1] * count
     header |= {} if widths == [1] * count else {"widths": widths}
     parts, matter = [], None
     if valid is not None and not valid.all():
         alike = bool((valid == valid[:, :1]).all())
-        header["mask"] = 1 if alike else count
-        kept = valid[:, : header["mask"]]
-        parts.append(encode_labels((~kept).astype(np.uint8)))
+        kept = valid[:, : 1 if alike else count]
         matter = kept.reshape(times, -1, rows * columns)[order]
+        if kept.mean() < _MOSTLY:
+            header["mask"] = kept.shape[1]
+            parts.append(encode_labels((~kept).astype(np.uint8)))
     planes = Planes(plan, span, rows * columns, matter, widths)
     planes.values[...] = flat[order]
     grid = steps(rows, columns)
-    return header, parts + [CellEncoder(planes, cell, grid).encode() for cell in plan.cells]
+    return header, parts + [
+        CellEncoder(planes, cell, grid, "mask" in header).encode() for cell in plan.cells
+    ]
 
 
 def _sample(flat: NDArray[Any]) -> NDArray[np.float64]:
@@ -163,4 +174,7 @@ def _plan(header: Mapping[str, Any], shape: Shape) -> Plan:
     for listed, size in ((order, shape[0]), (bands, shape[1])):
         if not all(type(n) is int for n in listed) or sorted(listed) != list(range(size)):
             raise CodecError(f"{size} dates or bands in an order of {len(listed)}: damaged")
-    return Plan.of(order, bands, shape[2] * shape[3])
+    each = header["each"]
+    if type(each) is not int or each < 1:
+        raise CodecError(f"{each!r} dates together cannot be: a chunk is damaged")
+    return Plan.of(order, bands, each)
