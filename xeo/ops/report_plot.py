@@ -289,7 +289,8 @@ def _curve(ax: Axes, views: Views, whole: Overview) -> None:
         ax.text(0.98, 0.04 + 0.07 * n, text, transform=ax.transAxes, ha="right", fontsize=8,
                 color="#e33" if point.chosen else "0.4")  # fmt: skip
     if drawn:
-        ax.margins(0.2)
+        # Room for the labels, which stand to the right.
+        ax.margins(0.3, 0.2)
         ax.grid(alpha=0.3)
     else:
         ax.set(xticks=[], yticks=[])
@@ -311,6 +312,7 @@ def _histogram(ax: Axes, one: VariableReport) -> None:
     units = "%" if one.relative_bound is not None else one.units
     ax.set(xlim=(-reach, reach), ylim=(0, counts.max() * 1.2), yticks=[], title="all errors",
            xlabel=f"decoded less original{f' ({units})' if units else ''}")  # fmt: skip
+    ax.locator_params(axis="x", nbins=5)
     if bounds:
         ax.legend(handles=[ax.lines[-1]], loc="upper right", frameon=False)
 

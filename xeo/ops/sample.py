@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Pixels along a side, and dates, of the part that is coded.
-_SIDE, _DATES = 192, 12
+_SIDE, _DATES = 96, 12
 _FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 _BOUNDS = ("max_error", "relative_error", "bpppb")
 
