@@ -105,8 +105,8 @@ def _against_xarrayvideo(cubes: list[Cube], args: argparse.Namespace) -> Iterato
         told = "one chunk, one core" if count == 1 else "two chunks in two threads, two cores"
         print(f"\n### One cube, ours as {told}\n")
         print(
-            "| cube | coder | bpppb | PSNR | encode Mvalue/s (CPU) | beside | "
-            "decode Mvalue/s (CPU) | beside |\n|---|---|---|---|---|---|---|---|"
+            "| cube | coder | bpppb | PSNR | encode Mvalue/s (CPU) | beside (CPU) | "
+            "decode Mvalue/s (CPU) | beside (CPU) |\n|---|---|---|---|---|---|---|---|"
         )
         for cube in cubes:
             # A cube that is smaller than a chunk is never cut in two.
@@ -160,10 +160,12 @@ def _halves(cube: Cube, quality: float, settings: dict[str, Any], count: int, ro
 def _row(cube: Cube, name: str, film: Film, psnr: float, base: Film | None) -> list[float]:
     size = cube.values.size
     base = base or film
-    ratios = [base.encode.wall / film.encode.wall, base.decode.wall / film.decode.wall]
+    pairs = ((base.encode, film.encode), (base.decode, film.decode))
+    ratios = [theirs.wall / mine.wall for theirs, mine in pairs]
+    spelt = [f"{t.wall / m.wall:.2f} ({t.cpu / max(m.cpu, 1e-9):.2f})" for t, m in pairs]
     cells = [
         cube.name, name, f"{8 * film.bytes / size:.3f}", f"{psnr:.2f}", film.encode.rate(size),
-        f"{ratios[0]:.2f}", film.decode.rate(size), f"{ratios[1]:.2f}",
+        spelt[0], film.decode.rate(size), spelt[1],
     ]  # fmt: skip
     print("| " + " | ".join(cells) + " |", flush=True)
     return ratios
