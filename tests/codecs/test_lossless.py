@@ -129,3 +129,19 @@ def test_the_twin_writes_the_same():
     assert twin.encode(values) == CODEC.encode_array(values)
     np.testing.assert_array_equal(twin.decode(twin.encode(values)), values)
     assert twin.get_config() == {"id": "xeo.lossless", "effort": 3}
+
+
+def test_flags_are_stored_as_ranks():
+    draw = np.random.default_rng(0)
+    flags = (1 << draw.integers(0, 31, (6, 1, 8, 8))).astype("u4").repeat(8, 2).repeat(8, 3)
+    flags[0, 0, 0, 0] = 5
+    assert kind(flags) == "ranks"
+    same_bits(flags)
+    assert len(CODEC.encode_array(flags)) < flags.nbytes / 40
+
+
+def test_wide_integers_of_repeating_bytes():
+    values = np.random.default_rng(0).integers(0, 2, (2, 2, 50, 50)).astype("u8") * 2**40
+    values += np.arange(values.size, dtype="u8").reshape(values.shape) % 7
+    same_bits(values)
+    same_bits(values, LosslessCodec(effort=7))

@@ -16,7 +16,6 @@ from xeo.kernels.prediction import Known, predict
 from xeo.kernels.pyramid import date_tree
 
 _PRIOR = 2
-_ERROR = float(1 << 20)
 _SINGLE = 1 << 19
 #: Numbers of lanes (as a power of two), and bytes of weights, of symbols and of low bits.
 HEAD = struct.Struct("<BIII")
@@ -74,7 +73,7 @@ class Planes:
         shape = len(plan.order), len(plan.bands), pixels
         self.plan, self.span = plan, span
         self.values: NDArray[Any] = np.zeros(shape, kind)
-        self.errors = np.zeros(shape, np.float32)
+        self.errors: NDArray[Any] = np.zeros(shape, kind)
         self.matter, self.widths = matter, widths
 
     def where(self, cell: list[int], band: int) -> NDArray[np.bool_] | None:
@@ -116,9 +115,9 @@ def guess(predicted: NDArray[np.int64], span: int) -> NDArray[np.int64]:
     return np.asarray(np.clip((predicted + 4) >> 3, 0, span))
 
 
-def magnitude(target: NDArray[np.int64], predicted: NDArray[np.int64]) -> NDArray[np.float32]:
+def magnitude(target: NDArray[np.int64], predicted: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return how far off predictions in eighths were."""
-    return np.minimum(np.abs(target - ((predicted + 4) >> 3)), _ERROR).astype(np.float32)
+    return np.abs(target - ((predicted + 4) >> 3))
 
 
 def tables_of(

@@ -6,6 +6,7 @@ table or a network produced are few different ones; others are taken by their or
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,8 +24,10 @@ from xeo.codecs.integers import (
 from xeo.errors import CodecError
 from xeo.kernels.lattice import Lattice, find_lattice
 
-#: With more different values than one in so many, a table of them costs more than it saves.
-_RARE = 4
+#: With a larger share of different values, a table of them costs more than it saves.
+_RARE = 0.75
+#: Integers of a smaller range are numbered by their own coder where that pays.
+_WIDE = 1 << 16
 _SAMPLE = 4096
 _LEVEL = 9
 
@@ -49,23 +52,35 @@ def encode_exact(
         For `decode_exact`; JSON can say it.
     parts : list of bytes
     """
-    if values.dtype.kind in "iu":
-        return _coded("plain", b"", values, valid, effort)
     if values.dtype.kind == "b":
         return _coded("plain", b"", values.view(np.uint8), valid, effort)
+    if values.dtype.kind in "iu":
+        return _smaller(_coded("plain", b"", values, valid, effort), values, valid, effort)
     lattices = _lattices(values, valid)
     if lattices is not None:
         table = np.array([[g.offset, g.step, g.divide] for g in lattices])
         numbers = _on_lattices(values, valid, lattices)
         return _coded("lattice", _pack_table(table), numbers, valid, effort)
     order = _ordered(values)
-    found = _coded("order", b"", order, valid, effort)
-    few = _few(order, valid)
-    if few is not None:
-        ranks = np.searchsorted(few, order).astype(np.int64)
-        other = _coded("ranks", _pack_steps(few), ranks, valid, effort)
-        found = min(found, other, key=lambda coded: sum(map(len, coded[1])))
-    return found
+    return _smaller(_coded("order", b"", order, valid, effort), order, valid, effort)
+
+
+def _smaller(
+    found: tuple[dict[str, Any], list[bytes]],
+    numbers: NDArray[Any],
+    valid: NDArray[np.bool_] | None,
+    effort: int,
+) -> tuple[dict[str, Any], list[bytes]]:
+    """Return what was found, or ranks in a table of different values where those are smaller."""
+    few = _few(numbers, valid)
+    if few is None:
+        return found
+    # Sorted values lie between their neighbours, which tells most of their digits.
+    table, lead = encode_integers(few.reshape(1, 1, 1, -1), effort)
+    own, parts = encode_integers(np.searchsorted(few, numbers).astype(np.int64), effort, valid)
+    about = {"table": table, "lead": len(lead), "count": len(few)}
+    other = {"as": "ranks", "own": own, **about}, lead + parts
+    return min(found, other, key=lambda coded: sum(map(len, coded[1])))
 
 
 def decode_exact(
@@ -102,18 +117,15 @@ def decode_exact(
         return decode_integers(own, parts, shape, dtype, dates)
     if kind == "plain" and dtype.kind == "b":
         return decode_integers(own, parts, shape, np.dtype(np.uint8), dates).astype(bool)
-    if dtype.kind != "f" or kind not in ("lattice", "order", "ranks"):
+    if kind == "ranks" and dtype.kind in "iuf":
+        return _from_ranks(header, parts, shape, dtype, dates)
+    if dtype.kind != "f" or kind not in ("lattice", "order"):
         raise CodecError(f"a chunk of {dtype} cannot be coded as {kind!r}: it is damaged")
     if kind == "order":
         made = decode_integers(own, parts, shape, np.dtype(np.uint64), dates)
         return _unordered(made, dtype)
     numbers = decode_integers(own, parts[1:], shape, np.dtype(np.int64), dates)
-    if kind == "lattice":
-        return _from_lattices(numbers, parts[0], shape, dtype, dates)
-    table = _unpack_steps(parts[0], int(np.prod(shape)))
-    if numbers.size and not (int(numbers.min()) >= 0 and int(numbers.max()) < len(table)):
-        raise CodecError("a chunk points beyond its table of values: it is damaged")
-    return _unordered(table[numbers], dtype)
+    return _from_lattices(numbers, parts[0], shape, dtype, dates)
 
 
 def wanted_exact(header: Mapping[str, Any], dates: NDArray[np.intp], shape: Shape) -> list[int]:
@@ -133,7 +145,35 @@ def wanted_exact(header: Mapping[str, Any], dates: NDArray[np.intp], shape: Shap
     list of int
     """
     found = wanted_parts(header["own"], dates, shape)
-    return found if header["as"] in ("plain", "order") else [0, *(n + 1 for n in found)]
+    lead = _lead(header)
+    return [*range(lead), *(n + lead for n in found)]
+
+
+def _lead(header: Mapping[str, Any]) -> int:
+    """Return how many parts are needed for any date."""
+    lead = header.get("lead", int(header["as"] == "lattice"))
+    if type(lead) is not int or not 0 <= lead < 2**16:
+        raise CodecError(f"a table in {lead!r} parts cannot be: a chunk is damaged")
+    return lead
+
+
+def _from_ranks(
+    header: Mapping[str, Any],
+    parts: Sequence[memoryview],
+    shape: Shape,
+    dtype: np.dtype[Any],
+    dates: NDArray[np.intp] | None,
+) -> NDArray[Any]:
+    lead, count = _lead(header), header["count"]
+    if type(count) is not int or not 0 < count <= math.prod(shape):
+        raise CodecError(f"a table of {count!r} values cannot be: a chunk is damaged")
+    kind = np.dtype(np.uint64) if dtype.kind == "f" else dtype
+    table = decode_integers(header["table"], parts[:lead], (1, 1, 1, count), kind).ravel()
+    numbers = decode_integers(header["own"], parts[lead:], shape, np.dtype(np.int64), dates)
+    if numbers.size and not (int(numbers.min()) >= 0 and int(numbers.max()) < count):
+        raise CodecError("a chunk points beyond its table of values: it is damaged")
+    made = table[numbers]
+    return _unordered(made, dtype) if dtype.kind == "f" else made
 
 
 def _coded(
@@ -182,14 +222,16 @@ def _from_lattices(
     return out
 
 
-def _few(order: NDArray[np.uint64], valid: NDArray[np.bool_] | None) -> NDArray[np.uint64] | None:
-    """Return the different values if they are few."""
+def _few(order: NDArray[Any], valid: NDArray[np.bool_] | None) -> NDArray[Any] | None:
+    """Return the different values if they are few, and far apart."""
     flat = order.ravel() if valid is None else order[valid]
+    if int(flat.max()) - int(flat.min()) < _WIDE:
+        return None
     sample = flat[:: max(1, len(flat) // _SAMPLE)]
     if len(np.unique(sample)) > 0.9 * len(sample):
         return None
     table = np.unique(flat)
-    return table if len(table) * _RARE <= len(flat) else None
+    return table if len(table) <= _RARE * len(flat) else None
 
 
 def _ordered(values: NDArray[Any]) -> NDArray[np.uint64]:
@@ -221,17 +263,3 @@ def _unpack_table(data: memoryview, shape: Shape) -> NDArray[np.float64]:
     rows = np.frombuffer(planes, np.uint8).reshape(3, 8, -1).transpose(0, 2, 1)
     table = np.ascontiguousarray(rows).view("<f8")[..., 0].T
     return table.astype(np.float64).reshape(shape[0], shape[1], 3)
-
-
-def _pack_steps(table: NDArray[np.uint64]) -> bytes:
-    steps = np.diff(table, prepend=np.uint64(0)).astype("<u8")
-    planes = np.ascontiguousarray(steps.view(np.uint8).reshape(-1, 8).T)
-    return zlib.compress(planes.tobytes(), _LEVEL)
-
-
-def _unpack_steps(data: memoryview, most: int) -> NDArray[np.uint64]:
-    planes = inflate(data, 8 * most)
-    if len(planes) % 8:
-        raise CodecError("a chunk lacks its table of values: it is damaged")
-    steps = np.ascontiguousarray(np.frombuffer(planes, np.uint8).reshape(8, -1).T)
-    return np.cumsum(steps.view("<u8")[:, 0].astype(np.uint64), dtype=np.uint64)

@@ -9,6 +9,7 @@ from dataclasses import astuple
 from typing import Any
 
 import numpy as np
+from numcodecs.zstd import Zstd
 from numpy.typing import NDArray
 
 from xeo.codecs.inflating import inflate
@@ -44,6 +45,7 @@ _THOROUGH = 7
 #: Integers that pictures have no samples for.
 _WIDE = 1 << 16
 _LEVEL = 9
+_ZSTD_LEVEL = 12
 _MOST = 2**62
 
 
@@ -342,14 +344,32 @@ def _encode_above(
         rest, more = _encode_pictures(above & np.uint64(2**shift - 1), 2 ** int(shift) - 1, 1)
         return {"span": span, "top": top, "rest": rest}, parts + more
     found = []
-    if span < _WIDE:
+    if span < _WIDE or effort >= _THOROUGH:
         found.append(_encode_pictures(above, span, effort))
     if span < 256:
         # Maps of classes are alike from date to date, and change at once where they do.
         found.append(({"span": span, "labels": 1}, [encode_labels(above.astype(np.uint8))]))
+    if span >= _WIDE:
+        found.append(({"span": span, "bytes": 1}, [_packed(above, span)]))
     if effort >= _THOROUGH or span >= _WIDE:
         found.append(_encode_tree(above, valid, span))
     return min(found, key=lambda coded: sum(map(len, coded[1])))
+
+
+def _packed(above: NDArray[np.uint64], span: int) -> bytes:
+    """Pack integers as bytes of one significance together: flags of bits repeat."""
+    little = np.ascontiguousarray(above.reshape(-1)).astype("<u8")
+    planes = np.ascontiguousarray(little.view(np.uint8).reshape(-1, 8).T)
+    return bytes(Zstd(level=_ZSTD_LEVEL).encode(planes[: -(-span.bit_length() // 8)]))
+
+
+def _unpacked(data: memoryview, shape: Shape, span: int) -> NDArray[np.uint64]:
+    planes = np.zeros((8, math.prod(shape)), np.uint8)
+    try:
+        Zstd().decode(bytes(data), out=planes[: -(-span.bit_length() // 8)])
+    except (RuntimeError, ValueError) as err:
+        raise CodecError(f"integers of a chunk cannot be read: {err}") from err
+    return np.ascontiguousarray(planes.T).view("<u8").reshape(shape).astype(np.uint64)
 
 
 def _encode_tree(
@@ -412,6 +432,8 @@ def _decode_above(
         )
     if "tree" in header:
         return _decode_tree(header, parts, shape, wanted)
+    if "bytes" in header:
+        return _unpacked(parts[0], shape, span)[wanted]
     if "labels" in header:
         return decode_labels(bytes(parts[0]), shape)[wanted].astype(np.uint64)
     if "coarse" in header:
@@ -450,7 +472,7 @@ def _decode_tree(
 def _parts_of(header: Mapping[str, Any], shape: Shape) -> int:
     if "top" in header:
         return _parts_of(header["top"], shape) + _parts_of(header["rest"], shape)
-    if "labels" in header:
+    if "labels" in header or "bytes" in header:
         return 1
     if "coarse" in header:
         return _parts_of(header["coarse"], shape)
@@ -466,7 +488,7 @@ def _wanted_of(header: Mapping[str, Any], dates: NDArray[np.intp], shape: Shape)
         first = _parts_of(header["top"], shape)
         rest = _wanted_of(header["rest"], dates, shape)
         return _wanted_of(header["top"], dates, shape) + [first + n for n in rest]
-    if "labels" in header:
+    if "labels" in header or "bytes" in header:
         return [0]
     if "coarse" in header:
         return _wanted_of(header["coarse"], dates, shape)
