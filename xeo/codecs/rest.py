@@ -12,8 +12,6 @@ from xeo.codecs.base import Shape, Unfit
 from xeo.codecs.integers import decode_integers, encode_integers
 from xeo.errors import CodecError
 
-#: It is noise, in which more effort finds little.
-_EFFORT = 5
 #: Of a step of floats, for what rounding takes.
 _ROOM = 1e-4
 _MOST = 2**31
@@ -24,6 +22,7 @@ def encode_rest(
     base: NDArray[Any],
     valid: NDArray[np.bool_] | None,
     bounds: NDArray[np.float64],
+    effort: int,
 ) -> tuple[dict[str, Any], list[bytes]]:
     """Code the difference of a cube to its base.
 
@@ -35,6 +34,8 @@ def encode_rest(
         Where it matters.
     bounds : array, shape (B,)
         Largest error of each band.
+    effort : int
+        From 1, fast, to 9, small.
 
     Returns
     -------
@@ -54,10 +55,10 @@ def encode_rest(
         if valid is not None:
             error[~valid[:, band]] = 0
         error /= step
-        if np.abs(error).max() >= _MOST:
+        if not np.abs(error).max() < _MOST:
             raise Unfit
         numbers[:, band] = np.rint(error)
-    own, parts = encode_integers(numbers, _EFFORT, valid)
+    own, parts = encode_integers(numbers, effort, valid)
     same = len(set(steps)) == 1
     return {"steps": steps[:1] if same else steps, "own": own}, parts
 
@@ -108,11 +109,12 @@ def add_rest(
         rest = numbers[:, band].astype(np.float64)
         rest *= float(steps[band % len(steps)])
         whole += rest
-        np.clip(whole, limits[0], limits[1], out=whole)
-        if made.dtype.kind in "iu":
-            # Sums of integers; the largest of 64 bits is not a float, and never reached.
-            np.clip(whole, np.iinfo(made.dtype).min, _largest(made.dtype), out=whole)
-        made[:, band] = whole.astype(made.dtype)
+        if made.dtype.kind in "iu" and made.dtype.itemsize == 8:
+            # Beyond 2**53 floats skip integers, and the largest one is none that fits.
+            np.clip(whole, float(np.iinfo(made.dtype).min), _largest(made.dtype), out=whole)
+            made[:, band] = np.clip(whole.astype(made.dtype), *limits)
+        else:
+            made[:, band] = np.clip(whole, *limits, out=whole)
 
 
 def _largest(dtype: np.dtype[Any]) -> float:

@@ -7,29 +7,28 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xeo.codecs.base import Shape, Unfit
+from xeo.codecs.base import Shape
 from xeo.errors import CodecError
-from xeo.kernels.coarse import Grid, area, coarsen, grids_of, refine
-from xeo.kernels.gaps import fill
-from xeo.kernels.likeness import order_dates
+from xeo.kernels.coarse import Grid, area, refine
 from xeo.kernels.mosaic import Mosaic
-from xeo.kernels.spectral import Rotation, covariance
+from xeo.kernels.spectral import Rotation
 from xeo.kernels.terse import order_size, pack_order, pack_rows, unpack_order, unpack_rows
 from xeo.kernels.upsampling import Repeats
 
-#: Free steps at either end of a picture's range.
-_MARGIN = 3
 _HEAD = struct.Struct("<dhB")
 #: No mean is further off than this, in steps: beyond, sums would not be exact.
-_MOST_MEAN = 1 << 40
+MOST_MEAN = 1 << 40
 _MOST_COARSE = 16
+#: Of 12 bits each, for 16 bits.
+MOST_LAYERS = 17
 #: Products are made for so many pixels at once: they stay in the cache, and with one thread.
-_BLOCK = 1 << 14
+BLOCK = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -91,6 +90,9 @@ class Scene:
         Of each picture, in units.
     low, high : int or float
         Range of the values.
+    layers : tuple of int
+        How many pictures each component is spread over: what is beyond the range of the first is
+        in the next.
     """
 
     shape: Shape
@@ -104,11 +106,17 @@ class Scene:
     means: NDArray[np.int64]
     low: int | float
     high: int | float
+    layers: tuple[int, ...]
 
     @cached_property
     def mosaic(self) -> Mosaic:
-        """Where components are."""
-        return Mosaic.of([(f.rotation.components, f.size(self.shape)) for f in self.families])
+        """Where layers of components are."""
+        kinds, first = [], 0
+        for family in self.families:
+            last = first + family.rotation.components
+            kinds.append((sum(self.layers[first:last]), family.size(self.shape)))
+            first = last
+        return Mosaic.of(kinds)
 
     @property
     def range(self) -> tuple[int | float, int | float]:
@@ -135,12 +143,14 @@ class Scene:
         counts = [f.rotation.components for f in self.families]
         if counts != [len(f.bands) for f in self.families]:
             own["kept"] = counts
+        if max(self.layers) > 1:
+            own["layers"] = list(self.layers)
         return own
 
     def side(self, coarse: int) -> bytes:
         """Return the rest as bytes, with means in ``2**coarse`` steps."""
         pieces = [_HEAD.pack(self.unit, self.gain, coarse)]
-        if not _plain(self.dtype):
+        if not is_plain(self.dtype):
             pieces.append(self.offset.astype("<f8").tobytes())
         for family in self.families:
             back = family.rotation.back
@@ -180,14 +190,15 @@ class Reader:
         date : int
             Position in the order of coding.
         components : sequence of array of uint16
-            As they were decoded.
+            Layers of components, as they were decoded.
         out : array, shape (B, Y, X)
             Takes the values, alike on every machine: sums are of whole numbers, and exact.
         """
         first = 0
+        waiting = iter(components)
         for family in self.scene.families:
             last = first + family.rotation.components
-            planes = components[first:last]
+            planes = [list(islice(waiting, n)) for n in self.scene.layers[first:last]]
             target = out if len(family.bands) == len(out) and area(family.grid) == 1 else None
             made = self._family(family, planes, self.means[first:last, date], target)
             if target is None:
@@ -199,7 +210,7 @@ class Reader:
     def _family(
         self,
         family: Family,
-        planes: Sequence[NDArray[np.uint16]],
+        planes: Sequence[Sequence[NDArray[np.uint16]]],
         means: NDArray[np.int64],
         target: NDArray[Any] | None,
     ) -> NDArray[Any]:
@@ -208,7 +219,9 @@ class Reader:
         rows, columns = family.size(scene.shape)
         bands = len(family.bands)
         made = np.empty((bands, rows, columns), scene.dtype) if target is None else target
-        exact = rotation.exact
+        # Sums of layers are too large for products in single precision.
+        exact = rotation.exact if max(map(len, planes)) == 1 else np.dtype(np.float64)
+        half = exact.type(1 << (scene.bits - 1))
         back = np.ascontiguousarray(rotation.back.T)
         scale = scene.step * rotation.unit / family.weight
         levels = (back.astype(np.int64) * means).sum(1).astype(np.float64) * scale
@@ -216,18 +229,23 @@ class Reader:
         narrow = scene.dtype.itemsize <= 2 or scene.dtype == np.float32
         work = np.dtype(np.float32 if narrow and exact == np.float32 else np.float64)
         factors = back.astype(exact)
-        each = max(1, _BLOCK // columns)
+        each = max(1, BLOCK // columns)
         numbers = np.empty((len(planes), each, columns), exact)
         for row in range(0, rows, each):
             part = slice(row, min(row + each, rows))
             some = numbers[:, : part.stop - part.start]
-            for number, plane in zip(some, planes, strict=True):
-                np.subtract(plane[part], exact.type(1 << (scene.bits - 1)), out=number)
+            for number, (plane, *more) in zip(some, planes, strict=True):
+                np.subtract(plane[part], half, out=number)
+                for layer in more:
+                    number += layer[part]
+                    number -= half
             products = factors @ some.reshape(len(planes), -1)
             flat = products.astype(work, copy=False)
             # A product and a sum, each rounded by itself: nothing that a machine may fuse.
-            np.multiply(flat, work.type(scale), out=flat)
-            np.add(flat, levels.astype(work)[:, None], out=flat)
+            with np.errstate(over="ignore"):
+                # The largest floats may overflow here, and are clipped.
+                np.multiply(flat, work.type(scale), out=flat)
+                np.add(flat, levels.astype(work)[:, None], out=flat)
             made[:, part] = self._cast(flat).reshape(bands, -1, columns)
         return made
 
@@ -246,7 +264,7 @@ class Reader:
         return whole
 
 
-def _plain(dtype: np.dtype[Any]) -> bool:
+def is_plain(dtype: np.dtype[Any]) -> bool:
     """Tell whether single precision holds all numbers of a dtype."""
     return dtype.kind in "iu" and dtype.itemsize <= 2
 
@@ -281,7 +299,7 @@ def read_scene(
     CodecError
         If it cannot be.
     """
-    low, high = _range(header["range"], dtype)
+    low, high = read_range(header["range"], dtype)
     data = memoryview(side)
     if len(data) < _HEAD.size:
         raise CodecError("a chunk of video lacks what its pictures mean: it is damaged")
@@ -290,7 +308,7 @@ def read_scene(
         raise CodecError(f"steps of {unit}, {gain}, {coarse} in a chunk cannot be: it is damaged")
     at = _HEAD.size
     offset = np.zeros(shape[1])
-    if not _plain(dtype):
+    if not is_plain(dtype):
         offset = np.frombuffer(data, "<f8", shape[1], at)
         at += offset.nbytes
     if not np.isfinite(offset).all():
@@ -306,11 +324,14 @@ def read_scene(
     count = sum(f.rotation.components for f in families)
     steps, used = unpack_rows(data[at + size :], count, shape[0])
     means = np.cumsum(steps, axis=1) << coarse
-    if (np.abs(steps) > _MOST_MEAN).any() or (np.abs(means) > 2 * _MOST_MEAN).any():
+    if (np.abs(steps) > MOST_MEAN).any() or (np.abs(means) > 2 * MOST_MEAN).any():
         raise CodecError("means of a chunk cannot be: it is damaged")
+    layers = tuple(header.get("layers") or [1] * count)
+    if len(layers) != count or not all(type(n) is int and 1 <= n <= MOST_LAYERS for n in layers):
+        raise CodecError(f"layers of {layers} in a chunk cannot be: it is damaged")
     scene = Scene(
-        shape, dtype, bits, order, tuple(families), unit, gain, offset, means, low, high
-    )  # fmt: skip
+        shape, dtype, bits, order, tuple(families), unit, gain, offset, means, low, high, layers
+    )
     return Reader(scene, means), data[at + size + used :]
 
 
@@ -333,7 +354,8 @@ def _families(header: Mapping[str, Any], shape: Shape) -> list[tuple[tuple[int, 
     return found
 
 
-def _range(header: Sequence[Any], dtype: np.dtype[Any]) -> tuple[Any, Any]:
+def read_range(header: Sequence[Any], dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """Return the lowest and highest value that a header tells, if the dtype holds them."""
     low, high = header
     if dtype.kind == "f":
         good = all(isinstance(n, (int, float)) and math.isfinite(n) for n in (low, high))
@@ -347,165 +369,6 @@ def _range(header: Sequence[Any], dtype: np.dtype[Any]) -> tuple[Any, Any]:
             f"values from {low!r} to {high!r} do not fit {dtype}: the chunk is damaged"
         )
     return low, high
-
-
-def analyse(
-    values: NDArray[Any], valid: NDArray[np.bool_] | None, bits: int
-) -> tuple[Scene, list[NDArray[np.int16]]]:
-    """Turn a cube into components.
-
-    Parameters
-    ----------
-    values : array, shape (T, B, Y, X)
-        Integers or floats.
-    valid : array of bool, optional
-        Where values mean something.
-    bits : int
-        Of a pixel.
-
-    Returns
-    -------
-    scene : Scene
-        What leads back.
-    components : list of array of int16, shape (T, Y, X)
-        In the order of coding, each less its mean.
-
-    Raises
-    ------
-    Unfit
-        If the numbers are beyond what floats can be scaled to.
-    """
-    there = values if valid is None else values[valid]
-    low, high = there.min().item(), there.max().item()
-    order = order_dates(values, valid)
-    offset, gain = _level(values, valid)
-    families, planes, levels = [], [], []
-    for grid, bands in grids_of(values, valid).items():
-        some = None if valid is None else valid[:, bands]
-        cube, some = coarsen(
-            values if len(bands) == values.shape[1] else values[:, bands], grid, some
-        )
-        cube = cube[order]
-        some = None if some is None else some[order]
-        work, centres = _centred(cube, some, offset[bands], gain)
-        family = Family(tuple(bands), grid, Rotation.of(covariance(work, some)))
-        families.append(family)
-        levels.append(_rotated(family, work, centres))
-        planes.append(work)
-    return _counted(values, bits, order, families, planes, levels, gain, offset, low, high)
-
-
-def _rotated(
-    family: Family, work: NDArray[np.float32], centres: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Rotate a cube in place, and return the means of its components, shape (component, T)."""
-    forward = family.rotation.forward * family.weight
-    single = forward.astype(np.float32)
-    for date in work:
-        flat = date.reshape(len(date), -1)
-        for start in range(0, flat.shape[1], _BLOCK):
-            part = slice(start, start + _BLOCK)
-            flat[:, part] = single @ flat[:, part]
-    levels: NDArray[np.float64] = forward @ centres.T
-    return levels
-
-
-def _counted(
-    values: NDArray[Any],
-    bits: int,
-    order: NDArray[np.intp],
-    families: list[Family],
-    planes: list[NDArray[np.float32]],
-    levels: list[NDArray[np.float64]],
-    gain: int,
-    offset: NDArray[np.float64],
-    low: Any,
-    high: Any,
-) -> tuple[Scene, list[NDArray[np.int16]]]:
-    """Count components in steps that fit a picture."""
-    largest = max(float(max(work.max(), -work.min())) for work in planes)
-    half = 1 << (bits - 1)
-    unit = max(largest / (half - 1 - _MARGIN), float(np.finfo(np.float32).tiny))
-    if not math.isfinite(unit):
-        raise Unfit
-    kept, counted, means = [], [], []
-    for family, work, level in zip(families, planes, levels, strict=True):
-        level = level / unit
-        if np.abs(level).max() >= _MOST_MEAN:
-            raise Unfit
-        whole = np.rint(level)
-        rest = (level - whole).T.astype(np.float32)
-        for date, part in zip(work, rest, strict=True):
-            date *= np.float32(1 / unit)
-            date += part[:, None, None]
-            np.rint(date, out=date)
-        codes = work.astype(np.int16)
-        # What is less than half a step everywhere, and has no mean, need not be in a picture.
-        used = [n for n in range(codes.shape[1]) if codes[:, n].any() or whole[n].any()] or [0]
-        kept.append(family.keeping(used[-1] + 1))
-        counted += [codes[:, n] for n in range(used[-1] + 1)]
-        means.append(whole[: used[-1] + 1])
-    scene = Scene(
-        shape_of(values), values.dtype, bits, order, tuple(kept), unit, gain, offset,
-        np.concatenate(means).astype(np.int64), low, high,
-    )  # fmt: skip
-    return scene, counted
-
-
-def _level(
-    values: NDArray[Any], valid: NDArray[np.bool_] | None
-) -> tuple[NDArray[np.float64], int]:
-    """Return what is taken off each band, and the power of two that brings values near one."""
-    bands = values.shape[1]
-    if _plain(values.dtype):
-        return np.zeros(bands), 0
-    offset = np.zeros(bands)
-    spread = 0.0
-    with np.errstate(over="raise", invalid="raise"):
-        try:
-            for band in range(bands):
-                plane = values[:, band] if valid is None else values[:, band][valid[:, band]]
-                if not plane.size:
-                    continue
-                low, high = float(plane.min()), float(plane.max())
-                offset[band] = low + (high - low) / 2
-                spread = max(spread, high - low)
-        except FloatingPointError as err:
-            raise Unfit from err
-    if not math.isfinite(spread):
-        raise Unfit
-    exponent = math.floor(math.log2(spread)) if spread else 0
-    if abs(exponent) > 900:
-        raise Unfit
-    return offset, -exponent
-
-
-def _centred(
-    cube: NDArray[Any],
-    valid: NDArray[np.bool_] | None,
-    offset: NDArray[np.float64],
-    gain: int,
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Return a cube less the mean of each date and band, without gaps; and the means."""
-    work = np.empty(cube.shape, np.float32)
-    centres = np.zeros(cube.shape[:2])
-    plain = _plain(cube.dtype)
-    for date, planes in enumerate(cube):
-        for band, plane in enumerate(planes):
-            some = work[date, band]
-            if plain:
-                some[...] = plane
-            else:
-                if valid is not None:
-                    plane = np.where(valid[date, band], plane, 0)
-                some[...] = (plane.astype(np.float64) - offset[band]) * 2.0**gain
-            there = some if valid is None else some[valid[date, band]]
-            if there.size:
-                centres[date, band] = there.mean(dtype=np.float64)
-            some -= np.float32(centres[date, band])
-    # What single precision took off is what has to be added again.
-    centres = centres.astype(np.float32).astype(np.float64)
-    return (work if valid is None else fill(work, valid)), centres
 
 
 def shape_of(values: NDArray[Any]) -> Shape:

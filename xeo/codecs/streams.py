@@ -33,11 +33,13 @@ class Encoder:
     pixels : str
         FFmpeg's name for the layout of pixels: gray, or 4:2:0 whose chroma is left empty.
     best, worst : float
-        Constant rate factors: more bits than a picture of 8 bits has go below 0.
+        Constant rate factors, 6 for each doubling of steps. Those below 0 are for finer numbers.
     presets : tuple of str
         Names that the encoder knows; empty for numbers from 0 to 13.
     starts : bool
         Whether packets begin with a mark, and the parameters of the stream come apart.
+    grain : float
+        Differences of rate factors that the encoder heeds.
     options : mapping
         For every stream, whatever the preset.
     """
@@ -50,6 +52,7 @@ class Encoder:
     worst: float
     presets: tuple[str, ...] = ()
     starts: bool = False
+    grain: float = 0.1
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -74,6 +77,7 @@ ENCODERS = {
         51,
         _SPEEDS,
         True,
+        0.1,
         {"tune": "psnr", "x265-params": ":".join(f"{k}={v}" for k, v in _X265.items())},
     ),
     "x264": Encoder(
@@ -81,10 +85,11 @@ ENCODERS = {
         "h264",
         10,
         "gray10le",
-        -12,
+        -24,
         51,
         _SPEEDS,
         True,
+        0.1,
         {"tune": "psnr", "x264-params": "threads=1:scenecut=0:keyint=infinite:ref=5:bframes=5"},
     ),
     "svtav1": Encoder(
@@ -96,6 +101,7 @@ ENCODERS = {
         63,
         (),
         False,
+        1.0,
         {"svtav1-params": "lp=1:keyint=-1:scd=0:tune=1:enable-qm=0:aq-mode=0"},
     ),
 }

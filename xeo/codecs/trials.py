@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, zip_longest
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xeo.codecs.base import Unfit
+from xeo.codecs.components import FINEST, Analysis
 from xeo.codecs.scene import Reader, Scene
 from xeo.codecs.streams import ENCODERS, coarse_for, decode_stream, error_of, rate_for
 from xeo.errors import CodecError
 
-#: How much better than asked a PSNR may be in decibels, and how much smaller a size.
-_CLOSE_PSNR, _CLOSE_SIZE = 0.25, 0.95
+#: How much better than asked a PSNR may be in decibels, and a size in powers of two.
+_CLOSE_PSNR, _CLOSE_SIZE = 0.25, 0.07
 _TRIALS = 7
+#: From trial to trial on one side of an aim, steps grow by this much.
+_CAUTION = 0.7
 #: Decibels for each rate factor, and factors for each halving of the size, as a first guess.
-_SLOPE, _HALVING = 0.85, 5.0
+_SLOPE, _HALVING = 0.6, 5.0
 
 Code = Callable[[Iterator[NDArray[np.uint16]], tuple[int, int], float, bool], tuple[bytes, bytes]]
 
@@ -33,6 +37,8 @@ class Made:
     ----------
     rate : float
         Constant rate factor.
+    scene : Scene
+        What leads back.
     side : bytes
         All but the pictures.
     streams : tuple of bytes
@@ -44,6 +50,7 @@ class Made:
     """
 
     rate: float
+    scene: Scene
     side: bytes
     streams: tuple[bytes, ...]
     values: NDArray[Any]
@@ -65,25 +72,25 @@ class Trial:
         The cube.
     valid : array of bool, optional
         Where it matters.
-    scene : Scene
+    analysis : Analysis
         Of the cube.
-    components : list of array of int16
-        Of the cube, in the order of coding.
     groups : sequence of slice
         Dates of each group of pictures, in the order of coding.
     encoder : str
         Name of the encoder.
     code : callable
         Codes pictures: takes them, their size, the rate, and whether to be safe.
+    cache : dict
+        Of components counted in steps.
     """
 
     values: NDArray[Any]
     valid: NDArray[np.bool_] | None
-    scene: Scene
-    components: Sequence[NDArray[np.int16]]
+    analysis: Analysis
     groups: Sequence[slice]
     encoder: str
     code: Code
+    cache: dict[int, tuple[Scene, list[NDArray[np.int16]]]] = field(default_factory=dict)
 
     def at(self, rate: float) -> Made:
         """Code at a rate, decode what was written, and code anew where it went wrong.
@@ -100,61 +107,75 @@ class Trial:
         raise Unfit
 
     def _coded(self, rate: float, safe: bool) -> Made | None:
-        encoder, scene = self.encoder, self.scene
-        coarse = coarse_for(rate, encoder)
+        # Below 0 x265 has no finer quantiser; finer numbers do as well.
+        fine = 0
+        if self.encoder in _LAYERED:
+            fine = min(max(math.ceil(-rate / 6), 0), FINEST)
+        scene, layers = self._counted(fine)
+        own = rate + 6 * fine
+        coarse = coarse_for(own, self.encoder)
         reader = scene.reader(coarse)
-        coded = [
-            self.code(self._pictures(reader, group), scene.mosaic.size, rate, safe)
-            for group in self.groups
-        ]
+        shifts = (1 << (scene.bits - 1)) + scene.means - reader.means
+        sets = [_Pictures(scene, layers, shifts, group) for group in self.groups]
+        coded = [self.code(iter(some), scene.mosaic.size, own, safe) for some in sets]
         head = coded[0][0]
         if any(other != head for other, _ in coded):
             return None
         made = np.empty_like(self.values)
-        limit = (2 + _TOLERANCE * error_of(rate, encoder)) ** 2
         places = np.argsort(scene.order)
-        for group, (_, body) in zip(self.groups, coded, strict=True):
-            originals = self._pictures(reader, group)
+        limit = (2 + _TOLERANCE * error_of(own, self.encoder)) ** 2
+        for some, (_, body) in zip(sets, coded, strict=True):
             try:
-                wrong = decode_group(reader, group, head, body, encoder, places, made, originals)
+                wrong = decode_group(
+                    reader, some.group, head, body, self.encoder, places, made, some
+                )
             except CodecError:
                 return None
             # Some builds write streams that other pictures come out of.
             if wrong > limit:
                 return None
         side = scene.side(coarse) + squeezed(head)
-        return Made(rate, side, tuple(body for _, body in coded), made, self._error(made))
+        streams = tuple(body for _, body in coded)
+        return Made(rate, scene, side, streams, made, mean_square(self.values, made, self.valid))
 
-    def _pictures(self, reader: Reader, group: slice) -> Iterator[NDArray[np.uint16]]:
-        """Yield the pictures of some dates: all first ones, then all second ones."""
-        scene = self.scene
-        half = 1 << (scene.bits - 1)
-        shifts = half + scene.means - reader.means
-        for picture in range(scene.mosaic.pictures):
-            for date in range(group.start, group.stop):
-                planes = [
-                    np.clip(plane[date] + shift, 0, 2 * half - 1).astype(np.uint16)
-                    for plane, shift in zip(
-                        self.components, shifts[:, date].astype(np.int32), strict=True
-                    )
-                ]
-                yield scene.mosaic.join(planes, picture, half)
-
-    def _error(self, made: NDArray[Any]) -> float:
-        total = count = 0.0
-        for date, (x, y) in enumerate(zip(self.values, made, strict=True)):
-            error = np.subtract(x, y, dtype=np.float64)
-            if self.valid is not None:
-                error = error[self.valid[date]]
-            total += float(np.vdot(error, error))
-            count += error.size
-        return total / max(count, 1.0)
+    def _counted(self, fine: int) -> tuple[Scene, list[NDArray[np.int16]]]:
+        if fine not in self.cache:
+            self.cache.clear()
+            self.cache[fine] = self.analysis.counted(fine)
+        return self.cache[fine]
 
 
+#: Encoders whose rate factors go on below 0 in finer steps.
+_LAYERED = ("x265", "x264")
 #: More than the parameters of any stream of ours have.
 _MOST_HEAD = 1 << 14
 #: Times the error that a rate usually leaves, beyond which something went wrong.
 _TOLERANCE = 3.0
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """The pictures of some dates: all first ones, then all second ones."""
+
+    scene: Scene
+    layers: Sequence[NDArray[np.int16]]
+    shifts: NDArray[np.int64]
+    group: slice
+
+    def __iter__(self) -> Iterator[NDArray[np.uint16]]:
+        scene = self.scene
+        half = 1 << (scene.bits - 1)
+        # Of layers of one component the first takes its mean.
+        firsts = np.cumsum([0, *scene.layers])
+        shifts = np.full((len(self.layers), self.shifts.shape[1]), half)
+        shifts[firsts[:-1]] = self.shifts
+        for picture in range(scene.mosaic.pictures):
+            for date in range(self.group.start, self.group.stop):
+                planes = [
+                    np.clip(layer[date] + np.int32(shift), 0, 2 * half - 1).astype(np.uint16)
+                    for layer, shift in zip(self.layers, shifts[:, date], strict=True)
+                ]
+                yield scene.mosaic.join(planes, picture, half)
 
 
 def decode_group(
@@ -165,7 +186,7 @@ def decode_group(
     encoder: str,
     places: NDArray[np.intp],
     out: NDArray[Any],
-    originals: Iterator[NDArray[np.uint16]] | None = None,
+    originals: Iterable[NDArray[np.uint16]] = (),
 ) -> float:
     """Decode what is wanted of a group of dates.
 
@@ -183,7 +204,7 @@ def decode_group(
         Where in the order of coding the wanted dates are.
     out : array, shape (date, B, Y, X)
         Takes the wanted dates.
-    originals : iterator of array of uint16, optional
+    originals : iterable of array of uint16, optional
         The pictures that were coded, to be compared.
 
     Returns
@@ -206,10 +227,10 @@ def decode_group(
     kept: dict[int, list[NDArray[np.uint16]]] = {}
     worst = 0.0
     frames = decode_stream(head, body, mosaic.size, encoder, total, count)
-    for number, picture in enumerate(frames):
+    for number, (picture, original) in enumerate(zip_longest(frames, islice(originals, count))):
         which, place = number // length, group.start + number % length
-        if originals is not None:
-            worst = max(worst, _square(picture, next(originals)))
+        if original is not None:
+            worst = max(worst, _square(picture, original))
         if place not in wanted:
             continue
         last = which == mosaic.pictures - 1
@@ -260,7 +281,7 @@ def spread(data: bytes | memoryview) -> bytes:
     return head
 
 
-def search_psnr(trial: Trial, psnr: float, peak: float) -> Made:
+def search_psnr(trial: Trial, psnr: float, peak: float) -> Made | None:
     """Find the highest rate factor that reaches a PSNR.
 
     Parameters
@@ -272,43 +293,16 @@ def search_psnr(trial: Trial, psnr: float, peak: float) -> Made:
 
     Returns
     -------
-    Made
-
-    Raises
-    ------
-    Unfit
-        If the best video does not reach it.
+    Made or None
+        None if the best video does not reach it.
     """
 
     def excess(made: Made) -> float:
-        return math.inf if made.error == 0 else 10 * math.log10(peak**2 / made.error) - psnr
+        return 200.0 if made.error == 0 else 10 * math.log10(peak**2 / made.error) - psnr
 
     # Steps of a picture are worth as much in values, the transform being orthonormal.
-    error = peak * 10 ** (-psnr / 20) / trial.scene.step
-    best: Made | None = None
-    low, high = ENCODERS[trial.encoder].best, ENCODERS[trial.encoder].worst
-    rate = rate_for(error, trial.encoder)
-    for _ in range(_TRIALS):
-        made = trial.at(rate)
-        over = excess(made)
-        if over >= 0:
-            low = rate
-            best = made if best is None or made.rate > best.rate else best
-            if over <= _CLOSE_PSNR:
-                break
-        else:
-            high = rate
-        # Aim at the middle of what is close enough.
-        guess = rate + (min(over, 60.0) - _CLOSE_PSNR / 2) / _SLOPE
-        rate = guess if low < guess < high else (low + high) / 2
-        if high - low < 0.05:
-            break
-    if best is None:
-        made = trial.at(ENCODERS[trial.encoder].best)
-        if excess(made) < 0:
-            raise Unfit
-        return made
-    return best
+    error = peak * 10 ** (-psnr / 20) / trial.analysis.step
+    return _search(trial, rate_for(error, trial.encoder), excess, _CLOSE_PSNR, -_SLOPE)
 
 
 def search_size(trial: Trial, size: float) -> Made:
@@ -326,25 +320,73 @@ def search_size(trial: Trial, size: float) -> Made:
     Made
         The smallest there is, where none is small enough.
     """
-    low, high = ENCODERS[trial.encoder].best, ENCODERS[trial.encoder].worst
-    rate = low + 0.4 * (high - low)
+
+    def excess(made: Made) -> float:
+        return math.log2(size / (made.size + _OVERHEAD))
+
+    kind = ENCODERS[trial.encoder]
+    start = kind.best + 0.4 * (kind.worst - kind.best)
+    made = _search(trial, start, excess, _CLOSE_SIZE, 1 / _HALVING)
+    return made if made is not None else trial.at(kind.worst)
+
+
+def _search(
+    trial: Trial, rate: float, excess: Callable[[Made], float], close: float, slope: float
+) -> Made | None:
+    """Find a rate whose excess is positive and as small as ``close``, or the nearest to that.
+
+    ``slope`` is how the excess changes with the rate factor, as a first guess.
+    """
+    kind = ENCODERS[trial.encoder]
     best: Made | None = None
+    # The nearest rates on either side of the aim: what is good, and what is not.
+    good: tuple[float, float] | None = None
+    bad: tuple[float, float] | None = None
     for _ in range(_TRIALS):
+        rate = min(max(round(rate / kind.grain) * kind.grain, kind.best), kind.worst)
+        if rate in [side[0] for side in (good, bad) if side]:
+            break
         made = trial.at(rate)
-        share = (made.size + _OVERHEAD) / size
-        if share <= 1:
-            high = rate
-            best = made if best is None or made.rate < best.rate else best
-            if share >= _CLOSE_SIZE or rate == low:
+        over = excess(made)
+        if over >= 0:
+            best, good = made, (rate, over)
+            if over <= close:
                 break
         else:
-            low = rate
-        guess = rate + _HALVING * math.log2(max(share, 1e-9) / ((1 + _CLOSE_SIZE) / 2))
-        rate = guess if low < guess < high else (low + high) / 2
-        if high - low < 0.05:
-            break
-    return best if best is not None else trial.at(ENCODERS[trial.encoder].worst)
+            bad = rate, over
+        if good and bad:
+            # Aim at the middle of what is close enough, and not at what was tried.
+            share = min(max((close / 2 - bad[1]) / (good[1] - bad[1]), 0.1), 0.9)
+            rate = bad[0] + (good[0] - bad[0]) * share
+        else:
+            rate += (close / 2 - over) / slope
+            slope *= _CAUTION
+    return best
 
 
 #: Bytes of a chunk beside its parts: index and header.
 _OVERHEAD = 120
+
+
+def mean_square(values: NDArray[Any], made: NDArray[Any], valid: NDArray[np.bool_] | None) -> float:
+    """Return the mean squared error of the values that matter.
+
+    Parameters
+    ----------
+    values, made : array, shape (T, B, Y, X)
+        The cube, and what it became.
+    valid : array of bool, optional
+        Where it matters.
+
+    Returns
+    -------
+    float
+    """
+    total = count = 0.0
+    for date, (x, y) in enumerate(zip(values, made, strict=True)):
+        error = np.subtract(x, y, dtype=np.float64)
+        if valid is not None:
+            error = error[valid[date]]
+        total += float(np.vdot(error, error))
+        count += error.size
+    return total / max(count, 1.0)

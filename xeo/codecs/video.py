@@ -11,19 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xeo.codecs.base import ChunkCodec, Shape, Twin, Unfit
+from xeo.codecs.components import analyse
 from xeo.codecs.exact import decode_exact, encode_exact, wanted_exact
+from xeo.codecs.integers import wanted_parts
 from xeo.codecs.rest import add_rest, encode_rest, within
-from xeo.codecs.scene import analyse, read_scene, shape_of
-from xeo.codecs.streams import ENCODERS, check_encoder, encode_stream, rate_for
-from xeo.codecs.trials import Trial, decode_group, search_psnr, search_size, spread
+from xeo.codecs.scene import read_range, read_scene, shape_of
+from xeo.codecs.streams import ENCODERS, check_encoder, encode_stream
+from xeo.codecs.trials import (
+    Made,
+    Trial,
+    decode_group,
+    mean_square,
+    search_psnr,
+    search_size,
+    spread,
+)
 from xeo.errors import CodecError, OptionError
 from xeo.kernels.mosaic import MOST_SIDE
 
 _USUAL_QUALITY = 75.0
 _EXACT_EFFORT = 7
-#: Root mean square error of the video under a bound, in parts of it: more costs more in the
-#: residual, less in the video.
-_BASE = 1.0
+#: What a video leaves is noise, in which more effort finds little.
+_REST_EFFORT = 5
+#: Parts of the step that a PSNR lets expect which are tried in turn.
+_SHARES = (1.0, 0.9, 0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +46,15 @@ class VideoCodec(ChunkCodec):
     quality : float, optional
         0 to 100, bigger is better; 75 where nothing else is aimed at.
     psnr : float, optional
-        Decibels to reach in each chunk.
+        Decibels to reach in each chunk; by finer steps of the values where no video reaches it.
     bpppb : float, optional
         Bits a value to stay below in each chunk.
     peak : float, optional
         For ``psnr``, in stored numbers; None for the largest integer of the dtype, for floats
         the range of each chunk.
     max_error : float or tuple of float, optional
-        What the video leaves is coded beside it, so that no value is further off than this; a
-        tuple gives each band its own.
+        No value is further off than this; a tuple gives each band its own. Beside another aim
+        it adds what the video leaves; alone it needs no video, and takes fewer bits without.
     encoder : str
         ``"x265"``, ``"svtav1"`` or ``"x264"``.
     preset : str
@@ -108,46 +119,80 @@ class VideoCodec(ChunkCodec):
     ) -> tuple[dict[str, Any], list[bytes]]:
         bounds = self._bounds(values)
         try:
-            header, parts = self._encode_video(values, valid, bounds)
-            if bounds is None or self._holds(values, valid, header, parts, bounds):
-                return header, parts
+            aimless = self.quality is None and self.psnr is None and self.bpppb is None
+            coded = None
+            if bounds is None or not aimless:
+                coded = self._encode_video(values, valid, bounds)
+            # A bound alone takes fewer bits without a video below it, at any bound tried.
+            return coded or self._encode_steps(values, valid, bounds)
         except Unfit:
-            pass
-        # Whatever video cannot promise is kept exactly.
-        exact, parts = encode_exact(values, valid, _EXACT_EFFORT)
-        return {"exact": exact}, parts
+            # Whatever neither can promise is kept exactly.
+            exact, parts = encode_exact(values, valid, _EXACT_EFFORT)
+            return {"exact": exact}, parts
 
     def _encode_video(
         self,
         values: NDArray[Any],
         valid: NDArray[np.bool_] | None,
         bounds: NDArray[np.float64] | None,
-    ) -> tuple[dict[str, Any], list[bytes]]:
+    ) -> tuple[dict[str, Any], list[bytes]] | None:
+        """Code as video, unless that cannot be or does not reach the aim."""
         if values.dtype.kind == "b" or max(values.shape[2:]) > MOST_SIDE:
-            raise Unfit
-        scene, components = analyse(values, valid, ENCODERS[self.encoder].bits)
-        groups = self._groups(len(values))
-        trial = Trial(values, valid, scene, components, groups, self.encoder, self._code)
+            return None
+        analysis = analyse(values, valid, ENCODERS[self.encoder].bits)
+        trial = Trial(values, valid, analysis, self._groups(len(values)), self.encoder, self._code)
+        made: Made | None
         if self.psnr is not None:
             made = search_psnr(trial, self.psnr, self._peak(values, valid))
         elif self.bpppb is not None:
             made = search_size(trial, self.bpppb * values.size / 8)
-        elif bounds is not None and self.quality is None:
-            made = trial.at(rate_for(_BASE * float(bounds.min()) / scene.step, self.encoder))
         else:
             quality = _USUAL_QUALITY if self.quality is None else self.quality
             kind = ENCODERS[self.encoder]
             made = trial.at(kind.worst + (kind.best - kind.worst) * quality / 100)
-        header: dict[str, Any] = {"v": self.encoder, **scene.header()}
+        if made is None:
+            return None
+        header: dict[str, Any] = {"v": self.encoder, **made.scene.header()}
         starts = [group.start for group in trial.groups]
         if len(starts) > 1:
             header["k"] = starts
-            header["at"] = np.argsort(scene.order).tolist()
+            header["at"] = np.argsort(made.scene.order).tolist()
         parts = [made.side, *made.streams]
-        if bounds is None:
-            return header, parts
-        header["rest"], rest = encode_rest(values, made.values, valid, bounds)
-        return header, [*parts, *rest]
+        if bounds is not None:
+            header["rest"], rest = encode_rest(values, made.values, valid, bounds, _REST_EFFORT)
+            parts += rest
+            self._check(values, valid, header, parts, bounds)
+        elif self._bad(made.values, valid):
+            raise Unfit
+        return header, parts
+
+    def _encode_steps(
+        self,
+        values: NDArray[Any],
+        valid: NDArray[np.bool_] | None,
+        bounds: NDArray[np.float64] | None,
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        """Code as multiples of a step, without a video."""
+        if values.dtype.kind == "b":
+            raise Unfit
+        there = values if valid is None else values[valid]
+        limits = [there.min().item(), there.max().item()]
+        base = np.broadcast_to(values.dtype.type(limits[0]), values.shape)
+        most = math.inf
+        if self.psnr is not None:
+            most = self._peak(values, valid) * 10 ** (-self.psnr / 20)
+        for share in _SHARES:
+            # Errors that are spread evenly are that much smaller than the largest, on average.
+            wide = np.full(values.shape[1], share * most * math.sqrt(3))
+            narrow = wide if bounds is None else np.minimum(wide, bounds)
+            if not np.isfinite(narrow).all():
+                raise Unfit
+            rest, parts = encode_rest(values, base, valid, narrow, _EXACT_EFFORT)
+            header = {"range": limits, "rest": rest}
+            made = self._check(values, valid, header, parts, narrow)
+            if most == math.inf or math.sqrt(mean_square(values, made, valid)) <= most:
+                return header, parts
+        raise Unfit
 
     def _groups(self, dates: int) -> list[slice]:
         each = self.keyframes or dates
@@ -158,24 +203,27 @@ class VideoCodec(ChunkCodec):
     ) -> tuple[bytes, bytes]:
         return encode_stream(pictures, size, self.encoder, self.preset, rate, safe=safe)
 
-    def _holds(
+    def _check(
         self,
         values: NDArray[Any],
         valid: NDArray[np.bool_] | None,
         header: Mapping[str, Any],
         parts: Sequence[bytes],
         bounds: NDArray[np.float64],
-    ) -> bool:
+    ) -> NDArray[Any]:
         """Decode what was written, and check every value that matters."""
         views = [memoryview(part) for part in parts]
-        shape = shape_of(values)
-        made = self._decode(header, views, shape, values.dtype, None)
-        if any((made == value).any() for value in self.nodata):
-            # A usual value must not come out as one that stands for nothing.
-            wrong = np.isin(made, self.nodata)
-            if (wrong if valid is None else wrong & valid).any():
-                return False
-        return within(values, made, valid, bounds)
+        made = self._decode(header, views, shape_of(values), values.dtype, None)
+        if self._bad(made, valid) or not within(values, made, valid, bounds):
+            raise Unfit
+        return made
+
+    def _bad(self, made: NDArray[Any], valid: NDArray[np.bool_] | None) -> bool:
+        """Tell whether a usual value came out as one that stands for nothing."""
+        if not any((made == value).any() for value in self.nodata):
+            return False
+        wrong = np.isin(made, self.nodata)
+        return bool((wrong if valid is None else wrong & valid).any())
 
     def _bounds(self, values: NDArray[Any]) -> NDArray[np.float64] | None:
         if self.max_error is None:
@@ -207,6 +255,12 @@ class VideoCodec(ChunkCodec):
     ) -> NDArray[Any]:
         if "exact" in header:
             return decode_exact(header["exact"], parts, shape, dtype, dates)
+        if "v" not in header:
+            low, high = read_range(header["range"], dtype)
+            some = shape[0] if dates is None else len(dates)
+            made = np.full((some, *shape[1:]), low, dtype)
+            add_rest(made, header["rest"], parts, shape, dates, (low, high))
+            return made
         encoder = str(header["v"])
         if encoder not in ENCODERS:
             raise CodecError(f"expected a video of one of {sorted(ENCODERS)}, got {encoder!r}")
@@ -220,9 +274,8 @@ class VideoCodec(ChunkCodec):
         for group, part in zip(groups, parts[1 : len(groups) + 1], strict=True):
             decode_group(reader, group, head, part, encoder, places, made)
         if "rest" in header:
-            add_rest(
-                made, header["rest"], parts[len(groups) + 1 :], shape, dates, reader.scene.range
-            )
+            more = parts[len(groups) + 1 :]
+            add_rest(made, header["rest"], more, shape, dates, reader.scene.range)
         return made
 
     @classmethod
@@ -231,11 +284,16 @@ class VideoCodec(ChunkCodec):
     ) -> Collection[int] | None:
         if "exact" in header:
             return wanted_exact(header["exact"], dates, shape)
-        if "k" not in header or "rest" in header:
-            return None
-        starts = [group.start for group in _read_groups(header, shape[0])]
-        places = np.asarray(header["at"])[dates]
-        return {0, *(int(n) for n in np.searchsorted(starts, places, side="right"))}
+        found: set[int] = set()
+        first = 0
+        if "v" in header:
+            starts = [group.start for group in _read_groups(header, shape[0])]
+            places = np.asarray(header["at"])[dates] if "k" in header else np.zeros(1)
+            found |= {0, *(int(n) for n in np.searchsorted(starts, places, side="right"))}
+            first = len(starts) + 1
+        if "rest" in header:
+            found |= {first + n for n in wanted_parts(header["rest"]["own"], dates, shape)}
+        return found
 
 
 def _check(name: str, value: Any, least: float, most: float) -> None:
