@@ -52,9 +52,10 @@ def _distances(cube: NDArray[Any], valid: NDArray[np.bool_] | None) -> NDArray[n
     else:
         seen = valid[:, :, :: steps[0], :: steps[1]].astype(np.float64)
         few = np.where(seen > 0, few, 0.0)
+    # Sums of the largest floats are beyond them; only the order of distances counts.
+    few /= max(float(np.abs(few).max()), np.finfo(np.float64).tiny)
     count = np.maximum(seen.sum((2, 3), keepdims=True), 1)
     few = (few - few.sum((2, 3), keepdims=True) / count) * seen
-    # Of any size: only the order of distances counts.
     few /= max(float(np.abs(few).max()), np.finfo(np.float64).tiny)
     flat, there = few.reshape(len(few), -1), seen.reshape(len(few), -1)
     squares = (flat * flat) @ there.T
