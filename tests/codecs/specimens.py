@@ -5,6 +5,7 @@ Once committed they are never written again. Values are synthetic.
 """
 
 import importlib
+import json
 import sys
 from pathlib import Path
 
@@ -28,6 +29,9 @@ def write(path, version):
         sums = {}
         for number, codec in enumerate(codecs()):
             for kind, cube in cubes().items():
+                # The twins write the same bytes: a few of them tell.
+                if version == 2 and kind not in ("integers", "floats"):
+                    continue
                 name = f"{codec.short}_{number}_{kind}"
                 if version == 2:
                     module = importlib.import_module(type(codec).__module__)
@@ -35,10 +39,10 @@ def write(path, version):
                     how = {"compressors": (twin(**codec.settings()),)}
                 else:
                     how = {"serializer": codec, "compressors": None}
-                root.create_array(name, data=cube, chunks=(4, cube.shape[1], 24, 32), **how)
+                root.create_array(name, data=cube, chunks=cube.shape, **how)
         for name, array in root.arrays():
             sums[name] = bits(array[...])
-        root.attrs["sums"] = sums
+    path.with_suffix(".json").write_text(json.dumps(sums, indent=0) + "\n")
 
 
 if __name__ == "__main__":

@@ -158,15 +158,19 @@ def test_zarr_v2_reads_what_its_twin_wrote(order, dtype):
     np.testing.assert_array_equal(stored[1:3, 1], cube[1:3, 1])
 
 
-def test_damage_is_found_wherever_it_is():
+@pytest.mark.parametrize("constant", [False, True])
+def test_damage_is_found_wherever_it_is(constant):
     array = np.random.default_rng(4).normal(size=(3, 2, 5, 5))
     array[0, 0, 0, 0] = np.nan
+    if constant:
+        array[...] = 7
     whole = PlainCodec().encode_array(array)
     for at in range(len(whole)):
-        broken = bytearray(whole)
-        broken[at] ^= 1 << at % 8
-        with pytest.raises(CodecError):
-            PlainCodec.decode_array(bytes(broken), array.shape, array.dtype)
+        for bit in range(8):
+            broken = bytearray(whole)
+            broken[at] ^= 1 << bit
+            with pytest.raises(CodecError):
+                PlainCodec.decode_array(bytes(broken), array.shape, array.dtype)
         with pytest.raises(CodecError):
             PlainCodec.decode_array(whole[:at], array.shape, array.dtype)
     with pytest.raises(CodecError, match="was cut or something was added"):

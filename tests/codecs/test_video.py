@@ -65,6 +65,10 @@ def test_a_psnr_beyond_video_is_reached_all_the_same(cube):
 def test_a_size_is_not_exceeded_and_nearly_used(cube, aim):
     data, _ = coded(cube, bpppb=aim)
     assert 0.8 * aim <= 8 * len(data) / cube.size <= aim
+    gaps = cube.astype("f4")
+    gaps[np.random.default_rng(0).random(cube.shape) > 0.99] = np.nan
+    data, _ = coded(gaps, bpppb=aim)
+    assert 8 * len(data) / cube.size <= aim
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "i8", "f2", "f4", "f8"])

@@ -14,11 +14,10 @@ import zarr
 pytest.importorskip("imagecodecs")
 pytest.importorskip("av")
 
-from xeo.codecs.video import VideoCodec
-
 from tests.codecs.specimens import bits
 from xeo.codecs.bounded import BoundedCodec
 from xeo.codecs.lossless import LosslessCodec
+from xeo.codecs.video import VideoCodec
 
 CODECS = [
     pytest.param(LosslessCodec(nodata=(0,)), 0, id="lossless"),
@@ -142,7 +141,7 @@ def _twin(codec):
 )
 def test_stores_of_earlier_versions_are_read(path):
     root = zarr.open_group(zarr.storage.ZipStore(path, mode="r"), mode="r")
-    sums = root.attrs["sums"]
+    sums = json.loads(path.with_suffix(".json").read_text())
     arrays = dict(root.arrays())
     assert len(arrays) >= 4
     for name, array in arrays.items():

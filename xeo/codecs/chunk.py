@@ -354,7 +354,9 @@ def _decode_own(
     dates: NDArray[np.intp] | None,
 ) -> NDArray[Any]:
     try:
-        return coder._decode(own, parts, shape, dtype, dates)
+        # What numbers come of a header that nobody wrote is no matter to warn of.
+        with np.errstate(all="ignore"):
+            return coder._decode(own, parts, shape, dtype, dates)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError) as err:
         if isinstance(err, CodecError):
             raise

@@ -51,11 +51,6 @@ class Index:
     spans: tuple[tuple[int, int], ...]
     checks: tuple[int, ...]
 
-    @property
-    def size(self) -> int:
-        """Bytes of the whole chunk."""
-        return self.spans[-1][1] if self.spans else 0
-
     def checked(self, number: int, data: memoryview) -> memoryview:
         """Return a part, if it is the one that was written.
 
@@ -122,9 +117,10 @@ def unpack(data: bytes | memoryview) -> tuple[Mapping[str, Any], list[memoryview
     """
     view = memoryview(data).cast("B")
     index = read_index(view)
-    if index.size and index.size != len(view):
+    size = index.spans[-1][1] if index.spans else index_size(view)
+    if size != len(view):
         raise CodecError(
-            f"expected a chunk of {index.size} bytes, got {len(view)}: it was cut or something "
+            f"expected a chunk of {size} bytes, got {len(view)}: it was cut or something "
             "was added. Try: write it again from its source"
         )
     spans = enumerate(index.spans)
@@ -150,6 +146,8 @@ def index_size(prefix: bytes | memoryview) -> int:
             f"expected the bytes of a chunk of xeo to begin with {MAGIC!r}, got {bytes(magic)!r}: "
             "another codec wrote them, or they are damaged"
         )
+    if version == 0:
+        raise CodecError("a chunk of version 0 cannot be: it is damaged")
     if version > VERSION:
         raise CodecError(
             f"expected version {VERSION} or less of the chunk format, got {version}. "

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xeo.codecs.base import ChunkCodec, Shape, Twin, Unfit
 from xeo.codecs.components import analyse
 from xeo.codecs.exact import decode_exact, encode_exact, wanted_exact
+from xeo.codecs.labels import encode_labels
 from xeo.codecs.integers import wanted_parts
 from xeo.codecs.rest import add_rest, encode_rest, within
 from xeo.codecs.scene import read_range, read_scene, shape_of
@@ -145,7 +146,9 @@ class VideoCodec(ChunkCodec):
         if self.psnr is not None:
             made = search_psnr(trial, self.psnr, self._peak(values, valid))
         elif self.bpppb is not None:
-            made = search_size(trial, self.bpppb * values.size / 8)
+            # The plane that says what is missing counts, and at least one byte has to be left.
+            size = self.bpppb * values.size / 8 - _labels_size(valid)
+            made = search_size(trial, max(size, 1.0))
         else:
             quality = _USUAL_QUALITY if self.quality is None else self.quality
             kind = ENCODERS[self.encoder]
@@ -294,6 +297,15 @@ class VideoCodec(ChunkCodec):
         if "rest" in header:
             found |= {first + n for n in wanted_parts(header["rest"]["own"], dates, shape)}
         return found
+
+
+def _labels_size(valid: NDArray[np.bool_] | None) -> int:
+    """Return how many bytes it takes to say what is missing."""
+    if valid is None:
+        return 0
+    labels = (~valid).astype(np.uint8)
+    shared = bool((labels == labels[:, :1]).all())
+    return len(encode_labels(labels[:, :1] if shared else labels))
 
 
 def _check(name: str, value: Any, least: float, most: float) -> None:
