@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from xeo.codecs.base import ChunkCodec, Shape, Twin, Unfit
 from xeo.codecs.components import analyse
 from xeo.codecs.exact import decode_exact, encode_exact, wanted_exact
-from xeo.codecs.labels import encode_labels
 from xeo.codecs.integers import wanted_parts
+from xeo.codecs.labels import encode_labels
 from xeo.codecs.rest import add_rest, encode_rest, within
 from xeo.codecs.scene import read_range, read_scene, shape_of
 from xeo.codecs.streams import ENCODERS, check_encoder, encode_stream
