@@ -11,9 +11,10 @@ from xeo.kernels.namespace import as_float, namespace_of
 # Pixels whose responses are held at once. 2048 of them by 128 filters are 1 MB: they stay in
 # the second cache until they are averaged; the whole image's would go through memory.
 _PIXELS = 2048
-# Pixels of one matrix product. A BLAS rounds differently in its remainder loops, and a pixel's
+# Pixels of one matrix product: one vector of AVX-512, for a BLAS rounds differently in the loops
+# that follow (OpenBLAS on Zen 5 does so in 64 columns), and a pixel's
 # features must not depend on the size of the chunk it came in.
-_COLUMNS = 64
+_COLUMNS = 16
 # Multiplications of one product, at most: OpenBLAS does so many on one thread. Tasks run side by
 # side already, and its threads, which spin while they wait, made this 50 times slower.
 _MULTIPLICATIONS = 200_000
