@@ -65,8 +65,8 @@ _SPEEDS = (
 _X265 = {
     "info": 0, "pools": "none", "frame-threads": 1, "wpp": 0, "log-level": "none", "annexb": 1,
     "scenecut": 0, "keyint": -1, "ref": 3, "bframes": 5, "rdoq-level": 2, "qcomp": 0.5,
-    "me": 0, "merange": 8, "subme": 1, "b-adapt": 0, "limit-refs": 3, "limit-modes": 1, "b-intra": 1,
-    "rc-lookahead": 10,
+    "me": 0, "merange": 8, "subme": 1, "b-adapt": 0, "limit-refs": 3, "limit-modes": 1,
+    "b-intra": 1, "rc-lookahead": 10,
 }  # fmt: skip
 ENCODERS = {
     "x265": Encoder(
