@@ -226,7 +226,12 @@ class ChunkCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         self, byte_getter: ByteGetter, spec: ArraySpec, dates: NDArray[np.intp]
     ) -> tuple[Layout, list[memoryview]] | None:
         """Read the index of a chunk, then the parts of it that are needed."""
-        first = await byte_getter.get(spec.prototype, RangeByteRequest(0, _FIRST_READ))
+        try:
+            first = await byte_getter.get(spec.prototype, RangeByteRequest(0, _FIRST_READ))
+        except Exception:
+            # Most stores give what there is of a range; some (icechunk 2) refuse, each with an
+            # error of its own, one that ends beyond a small chunk.
+            first = await byte_getter.get(spec.prototype)
         if first is None:
             return None
         prefix = _view(first)
