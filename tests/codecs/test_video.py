@@ -186,7 +186,6 @@ def test_what_goes_wrong_in_the_encoder_is_found(cube, monkeypatch):
         ({"quality": 5, "psnr": 40}, r"expected one of .*got \['psnr', 'quality'\]"),
         ({"encoder": "h266"}, "encoder to be one of .*'x265'.*, got 'h266'"),
         ({"preset": "warp"}, "preset of x265 to be one of .*'medium'.*, got 'warp'"),
-        ({"layout": "pile"}, "layout to be .* got 'pile'"),
         ({"keyframes": -1}, "keyframes to be 0 or more"),
     ],
 )

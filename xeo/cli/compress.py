@@ -19,7 +19,7 @@ from xeo.errors import OptionError, StoreError
 from xeo.ops.place import check_apart
 
 _TARGETS = ("max_error", "relative_error", "psnr", "bpppb", "quality", "lossless")
-_SETTINGS = ("effort", "encoder", "preset", "layout", "keyframes")
+_SETTINGS = ("effort", "encoder", "preset", "keyframes")
 _EXAMPLES = """\b
 Examples:
   xeo compress cube.zarr small.zarr --max-error 0.002
@@ -79,7 +79,6 @@ _OPTIONS = (
     click.option("--effort", type=click.IntRange(1, 9), metavar="1-9", help="More is smaller."),
     click.option("--encoder", metavar="NAME", help="Of video.  [default: x265]"),
     click.option("--preset", metavar="NAME", help="Of the encoder of video.  [default: medium]"),
-    click.option("--layout", metavar="NAME", help="Of bands in a video.  [default: auto]"),
     click.option(
         "--keyframes",
         type=click.IntRange(0),

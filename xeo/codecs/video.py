@@ -60,8 +60,6 @@ class VideoCodec(ChunkCodec):
         ``"x265"``, ``"svtav1"`` or ``"x264"``.
     preset : str
         Speed, in the encoder's own words.
-    layout : str
-        ``"auto"`` or ``"mosaic"``: all components of a date in one picture.
     keyframes : int
         Dates of a group that can be decoded alone; 0 for one group.
     axes : str, optional
@@ -93,7 +91,6 @@ class VideoCodec(ChunkCodec):
     max_error: float | tuple[float, ...] | None = None
     encoder: str = "x265"
     preset: str = "medium"
-    layout: str = "auto"
     keyframes: int = 0
 
     def __post_init__(self) -> None:
@@ -107,8 +104,6 @@ class VideoCodec(ChunkCodec):
             _check(name, getattr(self, name), 0, math.inf)
         for bound in self.max_error if isinstance(self.max_error, tuple) else (self.max_error,):
             _check("max_error", bound, 0, math.inf)
-        if self.layout not in ("auto", "mosaic"):
-            raise OptionError(f"expected layout to be 'auto' or 'mosaic', got {self.layout!r}")
         if isinstance(self.keyframes, bool) or not (
             isinstance(self.keyframes, int) and self.keyframes >= 0
         ):

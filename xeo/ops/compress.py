@@ -16,7 +16,7 @@ from xeo.ops.stack import Entry, group
 from xeo.ops.target import Target
 from xeo.ops.work import IGNORED, Work
 
-_SETTINGS = ("effort", "encoder", "preset", "layout", "keyframes", "coder")
+_SETTINGS = ("effort", "encoder", "preset", "keyframes")
 
 
 def compress(
@@ -95,7 +95,7 @@ def compress(
     storage_options : dict, optional
         Passed to fsspec for a URL.
     **settings :
-        Of the codecs: ``effort`` (1 to 9), ``encoder``, ``preset``, ``layout``, ``keyframes``.
+        Of the codecs: ``effort`` (1 to 9), ``encoder``, ``preset``, ``keyframes``.
 
     Returns
     -------
