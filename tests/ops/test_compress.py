@@ -703,3 +703,15 @@ def test_video_of_another_peak(cube, out):
     assert report["B04"].peak == 0.5
     assert report["B04"].settings["peak"] == 5000
     assert report["B04"].psnr() >= 45
+
+
+def test_the_report_says_what_bands_apart_cost(out):
+    rng = np.random.default_rng(0)
+    ground = rng.integers(500, 4000, (3, 40, 40))
+    bands = {f"B0{n}": (("time", "y", "x"), (ground * n // 2).astype("u2")) for n in (2, 3, 4)}
+    ds = xr.Dataset(bands, attrs={"platform": "sentinel-2"})
+    report = ds.eo.compress(out, lossless=True, stack=False, progress=False)
+    notes = [report[name].note for name in bands]
+    assert all(note.startswith("stack=False costs +") for note in notes), notes
+    stacked = ds.eo.compress(out, lossless=True, overwrite=True, progress=False)
+    assert "stack=False" not in str(stacked)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from xeo.errors import DimensionError, OptionError
@@ -16,6 +18,8 @@ from xeo.ops.stack import Entry, group
 from xeo.ops.target import Target
 from xeo.ops.work import IGNORED, Work
 
+#: What is coded in both ways to say what one costs.
+_SAMPLE_DATES, _SAMPLE_SIDE = 6, 96
 _SETTINGS = ("effort", "encoder", "preset", "keyframes")
 
 
@@ -76,7 +80,8 @@ def compress(
         Sizes by dimension, -1 for all; what it lacks is chosen for the codec.
     stack : "auto", bool or mapping
         Whether bands that are variables of one sensor, grid and dtype become one array with a
-        ``band`` coordinate, so that a codec sees what they share. `open_zarr` and
+        ``band`` coordinate, so that a codec sees what they share; with False the report says
+        what that costs, on a sample. `open_zarr` and
         `unstack_bands` give the variables back. A mapping names the arrays and their variables.
     ignore : DataArray of bool, optional
         True where values are worth nothing (clouds, outside a field). They are made up, as
@@ -147,7 +152,43 @@ def compress(
     work = Work(ds, entries, Target(store, "", zarr_format, storage_options), check)
     work.start(overwrite=overwrite)
     work.run(workers, progress)
+    if stack is False:
+        work.entries = with_cost(work)
     return work.report(obj, store, storage_options)
+
+
+def with_cost(work: Work) -> list[Entry]:
+    """Note at bands that could share an array what it costs that they do not, on a sample."""
+    costs: dict[str, str] = {}
+    for one in group(work.ds, [entry.coding for entry in work.entries], "auto"):
+        if not one.dim or one.coding.codec is None:
+            continue
+        shape = list(work.shapes[one.members[0].name])
+        shape.insert(one.axis, len(one.members))
+        sizes = {"t": _SAMPLE_DATES, "b": len(one.members), "y": _SAMPLE_SIDE, "x": _SAMPLE_SIDE}
+        starts = [max(0, (n - sizes[a]) // 2) for n, a in zip(shape, one.coding.axes, strict=True)]
+        ends = [
+            min(n, s + sizes[a]) for n, s, a in zip(shape, starts, one.coding.axes, strict=True)
+        ]
+        block, _ = work.read(one, tuple(map(slice, starts, ends)))
+        together = len(one.coding.codec.encode_array(block))
+        bands = np.moveaxis(block, one.axis, 0)
+        pairs = zip(one.members, bands, strict=True)
+        apart = sum(len(m.codec.encode_array(b)) for m, b in pairs if m.codec is not None)
+        for member in one.members:
+            costs[member.name] = (
+                f"stack=False costs {100 * (apart / together - 1):+.0f} % of {one.name} as one "
+                "array, on a sample"
+            )
+    return [_noted(entry, costs.get(entry.name, "")) for entry in work.entries]
+
+
+def _noted(entry: Entry, note: str) -> Entry:
+    if not note:
+        return entry
+    coding = entry.coding
+    text = f"{coding.note}; {note}" if coding.note else note
+    return replace(entry, members=(replace(coding, note=text),))
 
 
 def check_workers(workers: int | None) -> None:
