@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xeo.engine.backends import to_device, to_host
+from xeo.engine.devices import to_device, to_host
 from xeo.engine.grid import Place
 from xeo.engine.plan import Plan, Window
 from xeo.engine.source import Index, Source

@@ -16,7 +16,7 @@ from xeo import weights
 from xeo.calibration import Told
 from xeo.cube import Cube
 from xeo.engine import executor, lazy
-from xeo.engine.backends import check_device
+from xeo.engine.devices import check_device
 from xeo.engine.job import Job, Modality
 from xeo.engine.plan import make_plan
 from xeo.engine.source import Source
