@@ -6,16 +6,21 @@ graph of neighbouring chunks. Any other Dask array is fed to the task, chunk by 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xeo.engine.stored import chunk_numbers
 from xeo.errors import StoreError
+from xeo.kernels.decode import bad_pixels
 
 Index = NDArray[np.int64]
 ROLES = ("time", "band", "y", "x")
+#: Where more of the pixels than this are still good, no band will turn out to leave none.
+SPARSE = 1 / 8
 
 
 @dataclass(frozen=True)
@@ -85,12 +90,76 @@ class Part:
         wanted = {"time": time, "y": y, "x": x, "band": np.asarray(self.bands)}
         for axis, role in enumerate(self.roles):
             block = _take(block, wanted[role] - region[axis].start, axis)
+        return self._canonical(block)
+
+    def _canonical(self, block: Any) -> Any:
+        """Return ``(time, band, y, x)``, with an axis of one for each that is not there."""
         order = [self.roles.index(role) for role in ROLES if role in self.roles]
         block = block.transpose(order)
         for axis, role in enumerate(ROLES):
             if role not in self.roles:
                 block = np.expand_dims(block, axis)
         return block
+
+    def chunks_of_bands(self) -> Index | None:
+        """Return the number of each band's chunk in the store; None where that is not known."""
+        if "band" not in self.roles or isinstance(self.array, Feed):
+            return None
+        return chunk_numbers(self.array, self.roles.index("band"), np.asarray(self.bands))
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Some bands that are read at once: a part with no other, and their places in the source."""
+
+    part: Part
+    places: tuple[int, ...]
+
+
+class _Gathered:
+    """What is known of a region while its bands come in.
+
+    Parameters
+    ----------
+    source : Source
+        Where they come from.
+    shape : tuple of int
+        Of all bands together, ``(time, band, y, x)``.
+    mask : array of bool, optional
+        Pixels known to be bad, ``(time, 1, y, x)``.
+    """
+
+    def __init__(self, source: Source, shape: tuple[int, ...], mask: Any | None) -> None:
+        self.source, self.shape = source, shape
+        self.raw: Any = None
+        self.bad: Any = None
+        self._found: Any = mask
+
+    def add(self, places: tuple[int, ...], block: Any) -> None:
+        """Take in some bands."""
+        bad = bad_pixels(block, self.source.nodata[list(places)])
+        any_bad = bad.any(axis=1, keepdims=True)
+        self._found = any_bad if self._found is None else self._found | any_bad
+        if block.shape == self.shape and places == tuple(range(self.shape[1])):
+            self.raw, self.bad = block, bad
+            return
+        if self.raw is None:
+            # Zeros, and bad: so are the bands that never come.
+            self.raw = np.zeros_like(block, dtype=self.source.dtype, shape=self.shape)
+            self.bad = np.ones_like(bad, shape=self.shape)
+        at = _span_of(places)
+        self.raw[:, at] = block
+        self.bad[:, at] = bad
+
+    @property
+    def valid(self) -> float:
+        """Fraction of the pixels in which no band so far is bad."""
+        return 1.0 if self._found is None else 1.0 - float(self._found.mean())
+
+    @property
+    def empty(self) -> bool:
+        """Whether no pixel is left."""
+        return self._found is not None and bool(self._found.all())
 
 
 @dataclass(frozen=True)
@@ -151,10 +220,100 @@ class Source:
         at = self.time[time], self.y[y], self.x[x]
         blocks = [part.read(*at) for part in self.parts]
         raw = blocks[0] if len(blocks) == 1 else _concatenate(blocks)
+        return raw, self._read_mask(at, raw.shape)
+
+    def read_valid(
+        self, time: Index, y: Index, x: Index, absent: Sequence[int] = ()
+    ) -> tuple[Any, Any] | None:
+        """Return stored numbers and which are bad, or None where no pixel is valid.
+
+        The mask is read first, then one chunk of bands after the other, until nothing valid
+        is left. A pixel is valid where the mask and all bands are good, on any date.
+
+        Parameters
+        ----------
+        time, y, x : array of int
+            Canonical positions, within the cube.
+        absent : sequence of int
+            Places of bands that the cube lacks. They are not read, and do not count.
+
+        Returns
+        -------
+        raw : array, shape (time, band, y, x)
+            As `read` returns it, but zeros where bands are absent.
+        bad : array of bool, shape of ``raw``
+            True where the number is nodata or not finite, under the mask, and in absent bands.
+        """
+        at = self.time[time], self.y[y], self.x[x]
+        shape = self._shape(at)
+        mask = self._read_mask(at, shape)
+        made = _Gathered(self, shape, mask)
+        if made.empty:
+            return None
+        for piece in self._pieces(made, absent):
+            made.add(piece.places, piece.part.read(*at))
+            if made.empty:
+                return None
+        if made.raw is None:
+            return None
+        if mask is not None:
+            made.bad |= mask
+        return made.raw, made.bad
+
+    def _read_mask(self, at: tuple[Index, Index, Index], shape: tuple[int, ...]) -> Any | None:
         if self.mask is None:
-            return raw, None
+            return None
         mask = self.mask.read(*at).astype(bool)
-        return raw, np.broadcast_to(mask, (raw.shape[0], 1, *raw.shape[2:]))
+        return np.broadcast_to(mask, (shape[0], 1, *shape[2:]))
+
+    def _shape(self, at: tuple[Index, Index, Index]) -> tuple[int, ...]:
+        """Return the shape of all bands together; an axis that no part has counts one."""
+        there = {role for part in self.parts for role in part.roles}
+        sizes = dict(zip(("time", "y", "x"), map(len, at), strict=True))
+        time, y, x = (sizes[role] if role in there else 1 for role in sizes)
+        return time, self.bands, y, x
+
+    def _pieces(self, made: _Gathered, absent: Sequence[int]) -> Iterator[_Piece]:
+        """Yield what to read next: chunk after chunk, and all at once where pixels are left."""
+        first = 0
+        for part in self.parts:
+            places = range(first, first + len(part.bands))
+            first = places.stop
+            pieces = _by_chunk(part, [p for p in places if p not in absent], places.start)
+            while pieces:
+                few = made.raw is None or made.valid < SPARSE
+                count = 1 if few and self._may_be_bad else _run(pieces)
+                taken = sorted(place for _, piece in pieces[:count] for place in piece)
+                pieces = pieces[count:]
+                bands = tuple(part.bands[place - places.start] for place in taken)
+                yield _Piece(replace(part, bands=bands), tuple(taken))
+
+    @property
+    def _may_be_bad(self) -> bool:
+        """Whether a stored number can say that it is none."""
+        return self.dtype.kind == "f" or not np.isnan(self.nodata).all()
+
+
+def _by_chunk(part: Part, places: list[int], first: int) -> list[tuple[int, list[int]]]:
+    """Group places of bands by the chunk of the store that they lie in."""
+    numbers = part.chunks_of_bands()
+    found: dict[int, list[int]] = {}
+    for place in places:
+        found.setdefault(0 if numbers is None else int(numbers[place - first]), []).append(place)
+    return sorted(found.items())
+
+
+def _run(pieces: list[tuple[int, list[int]]]) -> int:
+    """Return how many chunks follow each other: one slice reads them and no other."""
+    numbers = [number for number, _ in pieces]
+    gaps = (i for i in range(1, len(numbers)) if numbers[i] != numbers[i - 1] + 1)
+    return next(gaps, len(numbers))
+
+
+def _span_of(places: tuple[int, ...]) -> slice | list[int]:
+    """Return what selects some places, a slice if it can be: that copies nothing."""
+    whole = slice(places[0], places[-1] + 1)
+    return whole if places == tuple(range(whole.start, whole.stop)) else list(places)
 
 
 def origin(array: Any) -> Any:
