@@ -189,6 +189,47 @@ def test_chunks_are_those_of_the_store(tmp_path):
     assert not hasattr(source.parts[0].array, "dask")
 
 
+def sharded(path, size, chunks, shards):
+    import zarr
+
+    zarr.open_group(path, mode="w").create_array(
+        "c", shape=(4, 3, size, size), chunks=chunks, shards=shards, dtype="u2",
+        dimension_names=("time", "band", "y", "x"),
+    )  # fmt: skip
+    for lazy in ({}, None):
+        opened = xr.open_zarr(path, chunks=lazy, consolidated=False)
+        yield opened.assign_coords(band=["red", "green", "blue"])
+
+
+def test_shards_are_read_whole(tmp_path):
+    for opened in sharded(tmp_path / "c.zarr", 64, (1, 1, 8, 16), (2, 3, 32, 32)):
+        for chosen in (opened, opened.isel(time=0), opened.isel(band=[0, 2])):
+            cube = Cube.of(chosen.c)
+            source, _, _ = cube.source(Input(), Told())
+            if not hasattr(source.parts[0].array, "dask"):
+                time = 2 if "time" in chosen.dims else 1
+                assert cube.chunks(source) == (time, 32, 32)
+                assert cube.inner_chunks(source) == (1, 8, 16)
+
+
+def test_shards_larger_than_a_block_are_not(tmp_path):
+    for opened in sharded(tmp_path / "c.zarr", 4096, (2, 3, 512, 512), (4, 3, 2048, 4096)):
+        cube = Cube.of(opened.c)
+        source, _, _ = cube.source(Input(), Told())
+        assert cube.chunks(source) == (2, 512, 512)
+
+
+def test_chunks_of_netcdf(tmp_path):
+    encoding = {"c": {"chunksizes": (1, 1, 2, 3)}}
+    made = scene().drop_vars("spatial_ref", errors="ignore").to_dataset(name="c")
+    made.to_netcdf(tmp_path / "c.nc", engine="h5netcdf", encoding=encoding)
+    for chunks in ({}, None):
+        with xr.open_dataset(tmp_path / "c.nc", engine="h5netcdf", chunks=chunks) as opened:
+            cube = Cube.of(opened)
+            source, _, _ = cube.source(Input(), Told())
+            assert cube.chunks(source) == (1, 2, 3)
+
+
 @pytest.mark.parametrize(
     "name", ["s2_l2a_bolzano_202206.zarr.zip", "naip_nd_5m_2009_2020.zarr.zip"]
 )

@@ -21,7 +21,9 @@ from xeo.bands import Band, Sensor, canonical, identify, pick
 from xeo.bands import sensor as find_sensor
 from xeo.calibration import Calibration, Stored, Told, explain, settle
 from xeo.engine.grid import Place
+from xeo.engine.plan import LONGEST
 from xeo.engine.source import Part, Source, is_dask, origin
+from xeo.engine.stored import store_chunks
 from xeo.errors import BandError, DateError, DimensionError, GridError, UnitsError
 from xeo.kernels.units import conversion
 from xeo.layers import Grid, Layer, all_labels, find_layers, find_roles, sensor_hint
@@ -484,13 +486,16 @@ class Cube:
         return Place(self.crs, y[self._axis("y")], x[self._axis("x")])
 
     def chunks(self, source: Source) -> tuple[int, int, int]:
-        """Return the chunk shape of its store, ``(time, y, x)``: the largest among its parts."""
-        found = {"time": 1, "y": 1, "x": 1}
-        for part in source.parts:
-            for role, size in zip(part.roles, _chunks(part.array), strict=True):
-                if role in found:
-                    found[role] = max(found[role], size)
-        return found["time"], found["y"], found["x"]
+        """Return what its store keeps together, ``(time, y, x)``: the largest among its parts.
+
+        Shards where there are any and they are no larger than a block; else chunks.
+        """
+        time, y, x = _largest(source, [_chunks(part)[0] for part in source.parts])
+        return (time, y, x) if y * x <= LONGEST**2 else self.inner_chunks(source)
+
+    def inner_chunks(self, source: Source) -> tuple[int, int, int]:
+        """Return what its store decodes at once, ``(time, y, x)``: chunks, within shards too."""
+        return _largest(source, [_chunks(part)[1] for part in source.parts])
 
 
 def _parts(layers: Sequence[Layer]) -> tuple[Part, ...]:
@@ -502,8 +507,10 @@ def _parts(layers: Sequence[Layer]) -> tuple[Part, ...]:
             parts[-1] = replace(parts[-1], bands=(*parts[-1].bands, layer.index))
         else:
             array = _array(layer.variable)
-            token = array.name if is_dask(array) else ""
-            made = Part(origin(array), layer.roles, (layer.index,), layer.name, str(token))
+            token, blocks = "", ()
+            if is_dask(array):
+                token, blocks = str(array.name), tuple(max(sizes) for sizes in array.chunks)
+            made = Part(origin(array), layer.roles, (layer.index,), layer.name, token, blocks)
             parts.append(made)
         last = layer.variable
     return tuple(parts)
@@ -514,34 +521,30 @@ def _array(variable: xr.Variable) -> Any:
     return variable.data if variable._in_memory or variable.chunks is not None else variable
 
 
-def _chunks(array: Any) -> tuple[int, ...]:
-    """Return the chunk shape of a Dask array, a store or a variable that reads one."""
-    if is_dask(array):
-        return tuple(max(one) for one in array.chunks)
-    encoding = getattr(array, "encoding", {})
-    found = encoding.get("preferred_chunks") or {}
-    if found and hasattr(array, "dims"):
-        return tuple(
-            int(np.max(found.get(dim, size)))
+def _largest(source: Source, shapes: list[tuple[int, ...]]) -> tuple[int, int, int]:
+    found = {"time": 1, "y": 1, "x": 1}
+    for part, shape in zip(source.parts, shapes, strict=True):
+        for role, size in zip(part.roles, shape, strict=True):
+            if role in found:
+                found[role] = max(found[role], size)
+    return found["time"], found["y"], found["x"]
+
+
+def _chunks(part: Part) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shape of a part's shards and of the chunks within, alike without shards."""
+    array = part.array
+    found = None if is_dask(array) else store_chunks(array)
+    if found is not None:
+        return found
+    told = getattr(array, "encoding", {}).get("preferred_chunks") or {}
+    if told and hasattr(array, "dims"):
+        shape = tuple(
+            int(np.max(told.get(dim, size)))
             for dim, size in zip(array.dims, array.shape, strict=True)
         )
-    deep = _store_chunks(array)
-    return deep if deep is not None and len(deep) == len(array.shape) else tuple(array.shape)
-
-
-def _store_chunks(array: Any) -> tuple[int, ...] | None:
-    """Look through xarray's lazy wrappers for the chunks of the Zarr array below."""
-    for _ in range(8):
-        getter = getattr(array, "get_array", None)
-        if getter is not None and hasattr(array, "_array"):
-            array = array._array
-        if hasattr(array, "shards") or hasattr(array, "metadata"):
-            chunks = getattr(array, "shards", None) or getattr(array, "chunks", None)
-            return tuple(chunks) if chunks else None
-        if not hasattr(array, "array"):
-            return None
-        array = array.array
-    return None
+    else:
+        shape = part.blocks or tuple(array.shape)
+    return shape, shape
 
 
 def _same(mask: xr.DataArray, obj: Grid, dim: Hashable) -> bool:

@@ -55,6 +55,8 @@ class Part:
         What errors call it.
     token : str
         Names the values, where something already does; see `xeo.engine.lazy.token`.
+    blocks : tuple of int
+        Shape of the blocks of the Dask array that ``array`` is or was taken from, if any.
     """
 
     array: Any
@@ -62,6 +64,7 @@ class Part:
     bands: tuple[int, ...] = (0,)
     name: str = ""
     token: str = ""
+    blocks: tuple[int, ...] = ()
 
     def region(self, time: Index, y: Index, x: Index) -> tuple[slice, ...]:
         """Return the slices of ``array`` that cover the wanted positions."""
