@@ -456,7 +456,7 @@ def test_large_blocks_run_in_tiles():
     plan = cube.eo.embed(model, explain=True)
     small = replace(plan, tile=24)
     prepared = prepare(cube, model, Options(), finish=np.asarray, dtype="f4")
-    made = executor.compute(replace(prepared.job, plan=small), "f4")
+    made, _ = executor.compute(replace(prepared.job, plan=small), "f4")
     assert small.windows == 2 * 5 * 4
     np.testing.assert_array_equal(made, whole(model, cube.values))
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,28 +10,35 @@ from numpy.typing import NDArray
 
 from xeo import options
 from xeo.engine.heap import large_buffers
-from xeo.engine.job import Job
+from xeo.engine.job import Job, Made, Number
+from xeo.engine.pipeline import Pipeline
+from xeo.engine.profile import Profile
+from xeo.engine.tuning import settled
 
 Place = tuple[slice, ...]
 
 
-def compute(job: Job, dtype: Any) -> NDArray[Any]:
-    """Return the whole output of a job, made in memory."""
-    made = np.empty(job.plan.shape, dtype)
+def compute(job: Job, dtype: Any) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+    """Return the whole output of a job, made in memory, and the valid fractions if it counts."""
+    values = np.empty(job.plan.shape, dtype)
+    valid = np.empty(job.plan.valid_shape, np.float32) if job.counts else None
 
-    def keep(place: Place, block: NDArray[Any]) -> None:
-        made[place] = block
+    def keep(index: Number, made: Made) -> None:
+        values[place(job, index)] = made.values
+        if valid is not None:
+            valid[place(job, index, channel=False)] = made.valid
 
     run(job, keep)
-    return made
+    return values, valid
 
 
 def run(
     job: Job,
-    keep: Callable[[Place, NDArray[Any]], None],
+    keep: Callable[[Number, Made], None],
     *,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
+    profile: Profile | None = None,
 ) -> None:
     """Make every block of a job, and hand each to ``keep`` as soon as it is made.
 
@@ -42,82 +47,78 @@ def run(
     job : Job
         What makes a block.
     keep : callable
-        Called with the block's place in the output and its values, from several threads at
-        once, never twice for a place.
+        Called with the index of a block and what was made, from several threads at once,
+        never twice for a block; see `place`.
     workers : int, optional
-        Threads that make blocks; None takes the cores, no more than there are blocks. The
-        cores are divided among them.
+        Threads that compute; None takes the cores, no more than there are blocks. The cores
+        are divided among them.
     progress : callable, optional
-        Called from the calling thread with the cells of each block that was kept.
+        Called from the calling thread with the values of each block that was kept.
+    profile : Profile, optional
+        Is filled in, while it runs.
 
     Notes
     -----
     On an error, or when the calling thread is interrupted, no further block starts, and
     those at work are finished and kept whole before the exception leaves this function.
     """
-    with large_buffers():
-        _run(job, keep, min(workers or options.cores(), job.plan.blocks), progress)
+    profile = Profile() if profile is None else profile
+    profile.cores = options.cores()
+    count = min(workers or options.cores(), job.plan.blocks)
+    with large_buffers(), profile.running():
+        if job.plan.blocks == 1:
+            _one(job, keep, progress, profile)
+        else:
+            Pipeline(job, keep, count, profile).run(progress)
+        found = settled(job)
+        if found is not None:
+            profile.choice, profile.backend, profile.calls = found.choice, *found.told()
 
 
-def _run(
+def _one(
     job: Job,
-    keep: Callable[[Place, NDArray[Any]], None],
-    count: int,
+    keep: Callable[[Number, Made], None],
     progress: Callable[[int], None] | None,
+    profile: Profile,
 ) -> None:
-    stop = threading.Event()
-
-    def make(number: int) -> int:
-        if stop.is_set():
-            return 0
-        index = job.plan.index(number)
-        with options.thread_share(options.cores() // count):
-            block = job(index)
-        keep(_place(job, index), block)
-        return block.size
-
-    if count == 1:
-        for number in range(job.plan.blocks):
-            _report(progress, make(number))
-        return
-    with ThreadPoolExecutor(count, thread_name_prefix="xeo") as pool:
-        try:
-            for size in _bounded(pool, make, job.plan.blocks, 2 * count):
-                _report(progress, size)
-        except BaseException:
-            stop.set()
-            raise
-
-
-def _bounded(
-    pool: ThreadPoolExecutor, make: Callable[[int], int], blocks: int, ahead: int
-) -> Iterator[int]:
-    """Keep a few blocks queued: a plan of a million blocks must not become a million futures."""
-    pending: set[Future[int]] = set()
-    for number in range(blocks):
-        pending.add(pool.submit(make, number))
-        if len(pending) >= ahead:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
-    while pending:
-        done, pending = wait(pending, return_when=FIRST_COMPLETED)
-        yield from (future.result() for future in done)
-
-
-def _report(progress: Callable[[int], None] | None, size: int) -> None:
+    """Make the only block here, on all cores."""
+    index = job.plan.index(0)
+    for name in ("reading", "computing", "writing"):
+        getattr(profile, name).threads = 1
+    with profile.busy("reading"):
+        inputs = job.read(index)
+    with profile.busy("computing"), options.thread_share(options.cores()):
+        made = job.make(inputs)
+    profile.made(skipped=inputs.blocks is None)
+    with profile.busy("writing"):
+        keep(index, made)
+    profile.passed("reading", inputs.nbytes)
+    profile.passed("computing", made.values.nbytes)
+    profile.passed("writing", made.values.nbytes)
     if progress is not None:
-        progress(size)
+        progress(made.values.size)
 
 
-def _place(job: Job, index: tuple[int, int, int]) -> Place:
-    """Where a block of the output goes, in the output's own orientation."""
+def place(job: Job, index: Number, *, channel: bool = True) -> Place:
+    """Return where a block of the output goes, in the output's own orientation.
+
+    Parameters
+    ----------
+    job : Job
+        The work.
+    index : tuple of int
+        Of the block.
+    channel : bool
+        Whether the place is among the values, which may have an axis of channels, or among
+        the valid fractions, which have none.
+    """
     time, from_north, from_west = job.canonical(index)
     plan = job.plan
     rows = _span(plan.y.bounds(from_north), plan.y.cells, job.flip[0])
     columns = _span(plan.x.bounds(from_west), plan.x.cells, job.flip[1])
     lead = (slice(*plan.time.bounds(time)),) if plan.keeps_time else ()
-    channel = (slice(None),) if plan.outputs else ()
-    return (*lead, *channel, rows, columns)
+    channels = (slice(None),) if plan.outputs and channel else ()
+    return (*lead, *channels, rows, columns)
 
 
 def _span(bounds: tuple[int, int], cells: int, flipped: bool) -> slice:

@@ -17,10 +17,12 @@ from xeo.engine.source import Feed, Part, is_dask
 
 #: Dask name to job, so that a writer can run the plan itself rather than the graph.
 _JOBS: WeakValueDictionary[str, Job] = WeakValueDictionary()
+#: Ends the Dask name of the valid fractions that are made beside the values.
+_VALID = "-valid"
 
 
-def build(job: Job, *, name: str, dtype: Any) -> Any:
-    """Return the output of a job as a Dask array of one task a block.
+def build(job: Job, *, name: str, dtype: Any) -> tuple[Any, Any]:
+    """Return the output of a job as Dask arrays of one task a block.
 
     Parameters
     ----------
@@ -33,14 +35,44 @@ def build(job: Job, *, name: str, dtype: Any) -> Any:
 
     Returns
     -------
-    dask.array.Array
+    values : dask.array.Array
         Shape and chunks of the plan. Sources that are stores are read by the tasks; chunks
         of other Dask arrays become dependencies of the tasks that need them.
+    valid : dask.array.Array or None
+        The fractions of valid pixels, where the job counts them: the same tasks make both.
     """
+    import dask.array as da
+
     fed = any(is_dask(p.array) for m in job.modalities for p in m.source.inputs)
-    array = _fed(job, name, dtype) if fed else _reading(job, name, dtype)
-    _JOBS[array.name] = job
-    return array
+    make = _fed if fed else _reading
+    if not job.counts:
+        array = make(job, name, dtype)
+        _JOBS[array.name] = job
+        return array, None
+    both = make(job, f"{name}-both", dtype)
+    chunks = job.plan.chunks
+    values = da.map_blocks(
+        _values, both, dtype=dtype, meta=np.empty((0,) * len(chunks), dtype), name=name
+    )
+    valid = da.map_blocks(
+        _valid,
+        both,
+        dtype="float32",
+        chunks=job.plan.valid_chunks,
+        drop_axis=[len(chunks) - 3] if job.plan.outputs else [],
+        meta=np.empty((0,) * len(job.plan.valid_chunks), np.float32),
+        name=name + _VALID,
+    )
+    _JOBS[values.name] = _JOBS[valid.name] = job
+    return values, valid
+
+
+def _values(made: Any) -> Any:
+    return made.values
+
+
+def _valid(made: Any) -> Any:
+    return made.valid
 
 
 def token(job: Job, *words: object) -> str:
@@ -59,7 +91,8 @@ def token(job: Job, *words: object) -> str:
     ]  # fmt: skip
     # Pickles, because the repr of a function holds its address in this process.
     made = pickle.dumps((job.model, job.finish))
-    return str(tokenize(read, settings, repr(job.plan), made, words))
+    how = (job.precision, job.backend, job.counts)
+    return str(tokenize(read, settings, repr(job.plan), made, how, words))
 
 
 def _content(array: Any) -> Any:
@@ -73,6 +106,11 @@ def job_of(array: Any) -> Job | None:
     if job is None or any(is_dask(p.array) for m in job.modalities for p in m.source.inputs):
         return None
     return job
+
+
+def is_valid_fraction(array: Any) -> bool:
+    """Whether a lazy array is the second output of its job: the valid fractions."""
+    return str(array.name).endswith(_VALID)
 
 
 def _reading(job: Job, name: str, dtype: Any) -> Any:
@@ -96,7 +134,8 @@ class _Task:
 
     def __call__(self, block_id: tuple[int, ...]) -> Any:
         with large_buffers(), options.thread_share(_share(self.job.plan.blocks)):
-            return self.job(_index(self.job, block_id))
+            made = self.job(_index(self.job, block_id))
+        return made if self.job.counts else made.values
 
 
 class _FedTask:
@@ -120,7 +159,8 @@ class _FedTask:
             ]
             sources[number] = source.with_arrays(arrays)
         with large_buffers(), options.thread_share(_share(self.job.plan.blocks)):
-            return self.job(index, sources)
+            made = self.job(index, sources)
+        return made if self.job.counts else made.values
 
 
 class Placeholder:

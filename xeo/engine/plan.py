@@ -66,6 +66,12 @@ class Axis:
             return max(0, last - self.step), last
         return block * self.step, min((block + 1) * self.step, self.cells)
 
+    def block_of(self, cell: int) -> int:
+        """Return the block that holds a cell; the inverse of `bounds`."""
+        if self.flipped:
+            return self.blocks - 1 - (self.cells - 1 - cell) // self.step
+        return cell // self.step
+
     @property
     def chunks(self) -> tuple[int, ...]:
         """Cells of each block, in the order of the output."""
@@ -86,6 +92,8 @@ class Window:
     first, cells : int
         The first cell it keeps, counted from the block's first (it may be negative, where
         blended windows reach over), and how many.
+    number : int
+        Of the window among those of the axis; 0 for windows of any size.
     """
 
     start: int
@@ -93,6 +101,7 @@ class Window:
     skip: int
     first: int
     cells: int
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -154,6 +163,16 @@ class Plan:
         time = (self.time.chunks,) if self.keeps_time else ()
         channel = ((self.outputs,),) if self.outputs else ()
         return (*time, *channel, self.y.chunks, self.x.chunks)
+
+    @property
+    def valid_chunks(self) -> tuple[tuple[int, ...], ...]:
+        """Chunks of the valid fractions, ``([time,] y, x)``."""
+        return (*((self.time.chunks,) if self.keeps_time else ()), self.y.chunks, self.x.chunks)
+
+    @property
+    def valid_shape(self) -> tuple[int, ...]:
+        """Shape of the valid fractions, ``([time,] y, x)``."""
+        return tuple(sum(sizes) for sizes in self.valid_chunks)
 
     @property
     def blocks(self) -> int:
@@ -220,6 +239,7 @@ class Plan:
                 spec.margin // stride,
                 k * step // stride - first,
                 spec.kept // stride,
+                k,
             )
             for k in range(low, high)
         ]
@@ -250,14 +270,26 @@ class Plan:
         return count * (self.time.size if self.spec.time == "each" else 1)
 
     @property
-    def block_bytes(self) -> int:
-        """Rough peak memory of one running block: read, model and result."""
+    def read_bytes(self) -> int:
+        """Bytes that a whole block holds of what it read."""
         rows, columns = (len(self.region(a, 0)[0]) for a in (self.y, self.x))
         first, last = self.dates(0)
-        read = (last - first) * self.bands * rows * columns * (self.stored + 1)
+        return (last - first) * self.bands * rows * columns * (self.stored + 1)
+
+    @property
+    def made_bytes(self) -> int:
+        """Bytes of the vectors of a whole block."""
         dates = self.time.step if self.keeps_time else 1
-        made = dates * self.channels * self.y.step * self.x.step * 4
-        return read + made + self._call_bytes()
+        return dates * self.channels * self.y.step * self.x.step * 4
+
+    @property
+    def block_bytes(self) -> int:
+        """Rough peak memory of one running block: read, model and result."""
+        return self.read_bytes + self.made_bytes + self._call_bytes()
+
+    def explain(self) -> str:
+        """Return blocks, windows, passes over the store and memory in words; as ``print`` shows."""
+        return str(self)
 
     def _call_bytes(self) -> int:
         first = [self.region(axis, 0)[1][0].size for axis in (self.y, self.x)]

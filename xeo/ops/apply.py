@@ -15,7 +15,7 @@ from xeo import bands as vocabulary
 from xeo import weights
 from xeo.calibration import Told
 from xeo.cube import Cube
-from xeo.engine import executor, lazy
+from xeo.engine import backends, executor, lazy
 from xeo.engine.devices import check_device
 from xeo.engine.job import Job, Modality
 from xeo.engine.plan import make_plan
@@ -27,6 +27,8 @@ from xeo.spec import Input, ModelSpec
 from xeo.warn import warn
 
 Said = str | Mapping[str, str] | None
+PRECISIONS = ("exact", "fast")
+_FRACTION = "fraction of the pixels of a cell that are valid"
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,23 @@ class Options:
     overlap: int | None = None
     chunk: int | None = None
     device: str | None = None
+    precision: str = "exact"
+    backend: str | None = None
+    blend: bool | None = None
+    valid_fraction: bool = False
 
     def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise OptionError(
+                f"expected precision to be one of {PRECISIONS}, got {self.precision!r}"
+            )
+        if self.backend is not None:
+            backends.check(self.backend)
+        if self.blend is False and self.overlap:
+            raise OptionError(
+                f"expected no overlap with blend=False, got overlap={self.overlap}. "
+                "Try: leave one of the two out"
+            )
         for word in ("batch", "chunk"):
             value = getattr(self, word)
             if value is not None and (not isinstance(value, int) or value < 1):
@@ -73,8 +90,10 @@ class Prepared:
             for p in m.source.inputs
         )
 
-    def result(self, name: str, channel: str, attrs: Mapping[str, Any]) -> xr.DataArray:
-        """Return the output as a DataArray: lazy if any input is.
+    def result(
+        self, name: str, channel: str, attrs: Mapping[str, Any]
+    ) -> xr.DataArray | xr.Dataset:
+        """Return the output: lazy if any input is.
 
         Parameters
         ----------
@@ -84,23 +103,37 @@ class Prepared:
             Name of the dimension of channels; ``""`` if the output has none.
         attrs : mapping
             Attributes beside provenance.
+
+        Returns
+        -------
+        DataArray or Dataset
+            A Dataset with ``valid_fraction`` beside the array, where that was asked for.
         """
         job, dtype = self.job, self.dtype
         for package in job.plan.spec.packages:
             check(package, purpose=f"run the model {job.plan.spec.name!r}")
         if self.lazy:
             token = lazy.token(job, name, str(dtype))
-            data = lazy.build(job, name=f"xeo-{name}-{token}", dtype=dtype)
+            data, valid = lazy.build(job, name=f"xeo-{name}-{token}", dtype=dtype)
         else:
-            data = executor.compute(job, dtype)
+            data, valid = executor.compute(job, dtype)
         dims, coords = coordinates(self.cube, job.plan, channel)
         made = xr.DataArray(data, dims=dims, coords=coords, name=name)
-        made.attrs = {**attrs, **self.provenance()}
-        if self.cube.grid_mapping is not None:
-            # As an attribute rather than in the encoding: xarray then stores the variable it
-            # names as a coordinate, and it comes back as one however the store is opened.
-            made.attrs["grid_mapping"] = str(self.cube.grid_mapping)
-        return made
+        made.attrs = {**attrs, **self.provenance(), **self._mapping()}
+        if valid is None:
+            return made
+        beside = [dim for dim in dims if dim != channel]
+        fraction = (beside, valid, {"units": "1", "long_name": _FRACTION, **self._mapping()})
+        return made.to_dataset().assign(valid_fraction=fraction)
+
+    def _mapping(self) -> dict[str, str]:
+        """Name the variable of the CRS.
+
+        As an attribute rather than in the encoding: xarray then stores the variable it names
+        as a coordinate, and it comes back as one however the store is opened.
+        """
+        found = self.cube.grid_mapping
+        return {} if found is None else {"grid_mapping": str(found)}
 
     def provenance(self) -> dict[str, str]:
         """Return what made the output, as attributes that every store can hold."""
@@ -189,7 +222,18 @@ def prepare(
         inputs=_described(cubes, modalities, reasons),
     )
     place = cube.place() if "latlon" in spec.needs else None
-    job = Job(plan, model, modalities, finish, place, options.device)
+    job = Job(
+        plan,
+        model,
+        modalities,
+        finish,
+        place,
+        options.device,
+        options.precision,
+        options.backend,
+        options.batch,
+        options.valid_fraction,
+    )
     return Prepared(job, cube, tuple(reasons), np.dtype(dtype))
 
 
@@ -199,10 +243,29 @@ def _check_time(cube: Cube, spec: ModelSpec) -> None:
 
 
 def _overlap(spec: ModelSpec, options: Options) -> int:
+    if options.blend is False:
+        return 0
     if options.overlap is None:
-        return spec.overlap
+        return _blended(spec) if options.blend else spec.overlap
     # The spec knows what fits; asking it anew gives its message.
     return replace(spec, overlap=options.overlap).overlap
+
+
+def _blended(spec: ModelSpec) -> int:
+    """Return the overlap of a model that is to be blended: its own, or a quarter of a window."""
+    if spec.window is None:
+        raise OptionError(
+            f"expected a model of fixed windows for blend=True, but {spec.name!r} takes any size "
+            "and has no seams. Try: leave blend out"
+        )
+    quarter = spec.kept // 4 // spec.unit * spec.unit
+    wanted = spec.overlap or max(spec.unit, quarter)
+    if 2 * wanted > spec.kept:
+        raise OptionError(
+            f"expected windows of two cells or more for blend=True, but {spec.name!r} makes one "
+            "of each. Try: leave blend out"
+        )
+    return wanted
 
 
 def _cubes(obj: Any, spec: ModelSpec, options: Options) -> dict[Input, Cube]:

@@ -31,8 +31,11 @@ def classify(
     batch: int | None = None,
     chunk: int | None = None,
     device: str | None = None,
+    precision: str = "exact",
+    backend: str | None = None,
+    valid_fraction: bool = False,
     explain: bool = False,
-) -> xr.DataArray | Plan:
+) -> xr.DataArray | xr.Dataset | Plan:
     """Map the class of each pixel.
 
     Parameters
@@ -43,12 +46,14 @@ def classify(
         Registered name (`xeo.list_models`) or object.
     probability : bool
         Return the probability of each class instead.
-    sensor, units, offset, mask, dates, batch, chunk, device, explain :
+    sensor, units, offset, mask, dates, batch, chunk, device, precision, backend, explain :
         As for `xeo.embed`.
+    valid_fraction : bool
+        Return a Dataset with the fraction of valid pixels of each cell beside the classes.
 
     Returns
     -------
-    DataArray or Plan
+    DataArray, Dataset or Plan
         Dims ``([time,] y, x)``, uint8, with CF attributes ``flag_values`` and
         ``flag_meanings``; 255 is ``no_data``. With ``probability`` float32 of dims
         ``([time,] class, y, x)``, NaN where missing. Lazy if ``obj`` is lazy.
@@ -65,7 +70,22 @@ def classify(
     (1, 16, 16)
     """
     found = registry.resolve("classify", model)
-    options = Options(sensor, units, offset, mask, dates, None, batch, None, chunk, device)
+    options = Options(
+        sensor,
+        units,
+        offset,
+        mask,
+        dates,
+        None,
+        batch,
+        None,
+        chunk,
+        device,
+        precision,
+        backend,
+        None,
+        valid_fraction,
+    )
     names = found.spec.classes
     prepared = prepare(
         obj,

@@ -39,8 +39,12 @@ def embed(
     chunk: int | None = None,
     dtype: str = "float32",
     device: str | None = None,
+    precision: str = "exact",
+    backend: str | None = None,
+    blend: bool | None = None,
+    valid_fraction: bool = False,
     explain: bool = False,
-) -> xr.DataArray | Plan:
+) -> xr.DataArray | xr.Dataset | Plan:
     """Turn pixels into vectors that say what is there.
 
     Parameters
@@ -80,16 +84,29 @@ def embed(
         -128 for missing; `xeo.dequantize` undoes it.
     device : str, optional
         ``"cuda"`` or ``"cuda:1"`` runs the model there.
+    precision : {"exact", "fast"}
+        ``exact`` runs the model by the fastest backend whose numbers are those of the model
+        (relative difference at most 1e-5, checked on your own data); ``fast`` may use half
+        precision, and tells the cosine similarity that it costs.
+    backend : str, optional
+        Which backend to use, such as ``"eager"``; None measures. See `xeo.tune`.
+    blend : bool, optional
+        Whether neighbouring windows overlap and are blended, where they do not see the same;
+        None leaves it to the model, False tiles exactly, True overlaps by a quarter where the
+        model does not say.
+    valid_fraction : bool
+        Return a Dataset with the fraction of valid pixels of each cell beside the vectors.
     explain : bool
         Return the plan, which prints blocks, windows, batches and memory, and do nothing.
 
     Returns
     -------
-    DataArray or Plan
+    DataArray, Dataset or Plan
         Dims ``([time,] embedding, y, x)``: time stays for models of single dates, and goes for
         models of series. Coordinates, CRS and GeoTransform are those of the output's cells;
         NaN where all pixels of a cell are missing; attributes say what made it. Lazy if
-        ``obj`` is lazy.
+        ``obj`` is lazy. With ``valid_fraction`` a Dataset of ``embeddings`` and
+        ``valid_fraction``, float32 of dims ``([time,] y, x)``, 0 to 1.
 
     Raises
     ------
@@ -120,7 +137,20 @@ def embed(
         raise OptionError(f"expected dtype to be one of {_DTYPES}, got {dtype!r}")
     found = registry.resolve("embed", model)
     options = Options(
-        sensor, units, offset, mask, dates, _names(bands), batch, overlap, chunk, device
+        sensor,
+        units,
+        offset,
+        mask,
+        dates,
+        _names(bands),
+        batch,
+        overlap,
+        chunk,
+        device,
+        precision,
+        backend,
+        blend,
+        valid_fraction,
     )
     prepared = prepare(obj, found, options, finish=_finish(dtype), dtype=dtype)
     if explain:

@@ -9,12 +9,15 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xeo.engine import executor, lazy
+from xeo.engine.job import Job, Made, Number
+from xeo.engine.profile import Profile
 from xeo.errors import OptionError, StoreError, XeoError
 from xeo.ops.place import COMPLETE, check_free, local
 from xeo.ops.stop import Stop
@@ -22,33 +25,49 @@ from xeo.progress import bar
 
 #: What is kept of the encoding of a source, which may be of another Zarr version.
 _ENCODING = ("units", "calendar", "grid_mapping")
+_CODECS = {
+    "compressors": "BytesBytesCodec",
+    "serializer": "ArrayBytesCodec",
+    "filters": "ArrayArrayCodec",
+}
 
 
 def write(
-    obj: xr.DataArray,
+    obj: xr.DataArray | xr.Dataset,
     store: str | os.PathLike[str],
     *,
     overwrite: bool = False,
     workers: int | None = None,
     progress: bool | Callable[[int], None] = True,
+    profile: bool = False,
     storage_options: dict[str, Any] | None = None,
-) -> None:
+) -> Profile | None:
     """Write an array to a Zarr store, with a progress bar.
 
     Parameters
     ----------
-    obj : DataArray
-        Lazy or not. A result of xeo is made without a Dask graph, by a pool of threads.
+    obj : DataArray or Dataset
+        Lazy or not. A result of xeo is made without a Dask graph: some threads read, as many
+        as there are cores compute, others write. Zarr codecs in ``encoding`` are used.
     store : str or path
         Local path, or any URL that fsspec knows.
     overwrite : bool
         Whether to replace a store that is there. Only a Zarr store is ever replaced.
     workers : int, optional
-        Blocks at work at once; None takes the cores. Each has its share of the cores.
+        Threads that compute; None takes the cores. Each has its share of the cores.
     progress : bool or callable
-        Whether to show a bar; a callable is called with the number of values of each block.
+        Whether to show a bar, which also tells the side that the others wait for; a callable
+        is called with the number of values of each block.
+    profile : bool
+        Whether to return where the time went.
     storage_options : dict, optional
         Passed to fsspec for a URL.
+
+    Returns
+    -------
+    Profile or None
+        With ``profile``: seconds at work and lost by each side, which one binds, and the
+        backend that ran the model. ``print`` shows it as a table.
 
     Raises
     ------
@@ -75,22 +94,74 @@ def write(
     Examples
     --------
     >>> xeo.write(cube.eo.embed("mosaiks"), "out.zarr")  # doctest: +SKIP
+    >>> print(xeo.write(cube.eo.embed("mosaiks"), "out.zarr", profile=True))  # doctest: +SKIP
     """
     if workers is not None and workers < 1:
         raise OptionError(f"expected workers to be 1 or more, got {workers}")
     check_free(store, overwrite=overwrite, storage_options=storage_options)
     target = local(store)
-    obj = _regular(obj.rename(str(obj.name or "data")))
+    ds = _regular(_dataset(obj))
+    runs = list(_runs(ds))
+    if profile and not any(one.job for one in runs):
+        raise OptionError(
+            "expected a lazy result of xeo for profile=True, got an array that xeo did not make, "
+            "or one that was changed since. Try: profile=False"
+        )
     made = _Target(target, storage_options)
     with writing(target):
-        made.lay_out(obj)
-    tally = _Tally(math.prod(map(len, obj.chunks or ())), target)
-    with _Bar(progress, obj.size, str(obj.name)) as report:
+        made.lay_out(ds)
+    tally = _Tally(sum(one.blocks(ds) for one in runs), target)
+    seen = Profile()
+    with _Bar(progress, sum(one.size(ds) for one in runs), _title(ds), seen) as report:
         try:
-            _fill(obj, made, workers, report, tally)
+            for one in runs:
+                _fill(ds, one, made, workers, report, tally, seen)
+            with writing(target):
+                made.finish(seen)
         except BaseException as err:
             err.add_note(str(tally))
             raise
+    return seen if profile else None
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Variables that are made together: all outputs of a job, or one other array."""
+
+    names: tuple[str, ...]
+    job: Job | None
+
+    def size(self, ds: xr.Dataset) -> int:
+        """Return how many values count as progress."""
+        return math.prod(self.job.plan.shape) if self.job else int(ds[self.names[0]].size)
+
+    def blocks(self, ds: xr.Dataset) -> int:
+        """Return how many blocks there are to write."""
+        return sum(math.prod(map(len, ds[name].chunks or ())) for name in self.names)
+
+
+def _runs(ds: xr.Dataset) -> Iterator[_Run]:
+    together: dict[int, tuple[Job, list[str]]] = {}
+    for name, da in ds.data_vars.items():
+        job = lazy.job_of(da.data)
+        if job is None:
+            yield _Run((str(name),), None)
+        else:
+            together.setdefault(id(job), (job, []))[1].append(str(name))
+    for job, names in together.values():
+        yield _Run(tuple(names), job)
+
+
+def _dataset(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
+    if isinstance(obj, xr.Dataset):
+        if not obj.data_vars:
+            raise OptionError("expected a Dataset with variables to write, got an empty one")
+        return obj
+    return obj.rename(str(obj.name or "data")).to_dataset()
+
+
+def _title(ds: xr.Dataset) -> str:
+    return str(next(iter(ds.data_vars)))
 
 
 def is_complete(store: str | os.PathLike[str], **storage_options: Any) -> bool:
@@ -101,16 +172,20 @@ def is_complete(store: str | os.PathLike[str], **storage_options: Any) -> bool:
     return bool(group.attrs.get(COMPLETE, False))
 
 
-def _regular(obj: xr.DataArray) -> xr.DataArray:
-    """Return an array of chunks that a Zarr grid can have: equal ones, the last one shorter."""
-    if not obj.chunks:
-        return obj.chunk("auto")
+def _regular(ds: xr.Dataset) -> xr.Dataset:
+    """Return arrays of chunks that a Zarr grid can have: equal ones, the last one shorter."""
+    return ds.assign({name: _equal_chunks(da) for name, da in ds.data_vars.items()})
+
+
+def _equal_chunks(da: xr.DataArray) -> xr.DataArray:
+    if not da.chunks:
+        return da.chunk("auto")
     ragged = {
         dim: max(sizes)
-        for dim, sizes in zip(obj.dims, obj.chunks, strict=True)
+        for dim, sizes in zip(da.dims, da.chunks, strict=True)
         if set(sizes[:-1]) - {sizes[0]} or sizes[-1] > sizes[0]
     }
-    return obj.chunk(ragged) if ragged else obj
+    return da.chunk(ragged) if ragged else da
 
 
 class _Target:
@@ -119,19 +194,25 @@ class _Target:
     def __init__(self, path: str, options: dict[str, Any] | None) -> None:
         self.path = path
         self.options = (options or None) if "://" in path else None
-        self.array: Any = None
+        self.arrays: dict[str, Any] = {}
         self.group: Any = None
 
-    def lay_out(self, obj: xr.DataArray) -> None:
+    def lay_out(self, ds: xr.Dataset) -> None:
         """Write metadata and coordinates; chunks of values come later."""
         import zarr
 
-        made = spelled(obj.to_dataset()).copy()
+        made = spelled(ds).copy()
         made.attrs = {COMPLETE: 0}
+        codecs = {str(name): _codecs(da) for name, da in ds.data_vars.items()}
         for variable in made.variables.values():
             variable.encoding = {k: v for k, v in variable.encoding.items() if k in _ENCODING}
-        shape = tuple(sizes[0] for sizes in obj.chunks or ())
-        made[str(obj.name)].encoding |= {"chunks": shape, "fill_value": _missing(obj)}
+        shapes = {
+            str(name): tuple(sizes[0] for sizes in da.chunks or ())
+            for name, da in ds.data_vars.items()
+        }
+        for name, shape in shapes.items():
+            own = {"chunks": shape, "fill_value": _missing(ds[name])}
+            made[name].encoding |= codecs[name] | own
         with warnings.catch_warnings():
             # Without consolidated metadata xarray warns whoever opens it, with it Zarr does here.
             warnings.filterwarnings("ignore", "Consolidated metadata is currently not")
@@ -144,13 +225,30 @@ class _Target:
                 storage_options=self.options,
             )
         self.group = zarr.open_group(self.path, mode="r+", storage_options=self.options)
-        self.array = self.group[str(obj.name)]
+        self.arrays = {name: self.group[name] for name in shapes}
         # Two blocks that share a chunk would overwrite each other.
-        assert self.array.chunks == shape
+        assert all(self.arrays[name].chunks == shape for name, shape in shapes.items())
 
-    def finish(self) -> None:
-        """Say that it is complete."""
-        self.group.attrs[COMPLETE] = 1
+    def finish(self, profile: Profile) -> None:
+        """Say that it is complete, and how it was made."""
+        # The model's own numbers need no word.
+        told = {} if profile.backend in ("", "eager") else {"xeo_backend": profile.backend}
+        self.group.attrs.update({COMPLETE: 1, **told})
+
+
+def _codecs(da: xr.DataArray) -> dict[str, Any]:
+    """Return the codecs of an encoding, those of Zarr v3 alone."""
+    import zarr.abc.codec as abc
+
+    found = {}
+    for word, kind in _CODECS.items():
+        if word not in da.encoding:
+            continue
+        given = da.encoding[word]
+        several = given if isinstance(given, tuple | list) else (given,)
+        if given is None or all(isinstance(one, getattr(abc, kind)) for one in several):
+            found[word] = given
+    return found
 
 
 def spelled(made: xr.Dataset) -> xr.Dataset:
@@ -172,26 +270,34 @@ def _missing(obj: xr.DataArray) -> Any:
 
 
 def _fill(
-    obj: xr.DataArray,
+    ds: xr.Dataset,
+    run: _Run,
     target: _Target,
     workers: int | None,
     report: Callable[[int], None],
     tally: _Tally,
+    profile: Profile,
 ) -> None:
-    job = lazy.job_of(obj.data)
+    job = run.job
     if job is None:
-        lazy.store(obj.data, _Kept(target, tally, report), workers=workers)
-    else:
-        keep = _Kept(target, tally).__setitem__
-        with Stop() as stop:
-            executor.run(job, keep, workers=workers, progress=_checked(report, stop, tally))
-        _check_sources(job)
-    with writing(target.path):
-        target.finish()
+        name = run.names[0]
+        lazy.store(ds[name].data, _Kept(target, name, tally, report), workers=workers)
+        return
+    second = {name: lazy.is_valid_fraction(ds[name].data) for name in run.names}
+
+    def keep(index: Number, made: Made) -> None:
+        for name, valid in second.items():
+            at = executor.place(job, index, channel=not valid)
+            _Kept(target, name, tally)[at] = made.valid if valid else made.values
+
+    with Stop() as stop:
+        told = _checked(report, stop, tally)
+        executor.run(job, keep, workers=workers, progress=told, profile=profile)
+    _check_sources(job)
 
 
 class _Kept:
-    """Takes blocks, writes them, counts them.
+    """Takes blocks of a variable, writes them, counts them.
 
     In another process, where Dask may send it, it only writes.
     """
@@ -199,26 +305,23 @@ class _Kept:
     def __init__(
         self,
         target: _Target,
+        name: str,
         tally: _Tally | None = None,
         report: Callable[[int], None] | None = None,
     ) -> None:
-        self.target, self.tally, self.report = target, tally, report
-        self._lock = threading.Lock()
+        self.target, self.name, self.tally, self.report = target, name, tally, report
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Kept, (self.target,)
+        return _Kept, (self.target, self.name)
 
-    def __dask_tokenize__(self) -> str:
-        return self.target.path
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return self.target.path, self.name
 
     def __setitem__(self, place: tuple[slice, ...], block: Any) -> None:
         with writing(self.target.path):
-            self.target.array[place] = block
-        with self._lock:
-            if self.tally is not None:
-                self.tally.done += 1
-            if self.report is not None:
-                self.report(block.size)
+            self.target.arrays[self.name][place] = block
+        if self.tally is not None:
+            self.tally.count(self.report, block.size)
 
 
 def _checked(report: Callable[[int], None], stop: Stop, tally: _Tally) -> Callable[[int], None]:
@@ -280,6 +383,14 @@ class _Tally:
     def __init__(self, total: int, target: str) -> None:
         self.total, self.target = total, target
         self.done = 0
+        self._lock = threading.Lock()
+
+    def count(self, report: Callable[[int], None] | None, size: int) -> None:
+        """Count a block, and report it to one that cannot be called twice at once."""
+        with self._lock:
+            self.done += 1
+            if report is not None:
+                report(size)
 
     @property
     def full(self) -> bool:
@@ -293,10 +404,13 @@ class _Tally:
 
 
 class _Bar:
-    """A progress bar of values, with rate and time left, or a callable in its place."""
+    """A progress bar of values: rate, time left, the side that binds; or a callable."""
 
-    def __init__(self, progress: bool | Callable[[int], None], total: int, name: str) -> None:
+    def __init__(
+        self, progress: bool | Callable[[int], None], total: int, name: str, profile: Profile
+    ) -> None:
         self.progress, self.total, self.name = progress, total, name
+        self.profile = profile
         self.bar: Any = None
 
     def __enter__(self) -> Callable[[int], None]:
@@ -311,8 +425,12 @@ class _Bar:
             # A log file gets a line now and then, a terminal ten a second.
             mininterval=0.1 if sys.stderr.isatty() else 10.0,
         )
-        update: Callable[[int], None] = self.bar.update
-        return update
+        return self._update
+
+    def _update(self, size: int) -> None:
+        if self.profile.blocks:
+            self.bar.set_postfix_str(f"{self.profile.bound} binds", refresh=False)
+        self.bar.update(size)
 
     def __exit__(self, *error: object) -> None:
         if self.bar is not None:

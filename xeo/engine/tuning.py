@@ -1,0 +1,169 @@
+"""How the model of a job is called in this process: by which backend, on how much at once."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from xeo import options
+from xeo.engine import backends
+from xeo.errors import XeoWarning
+from xeo.warn import warn
+
+if TYPE_CHECKING:
+    from xeo.engine.job import Job
+    from xeo.engine.plan import Plan
+
+#: Calls below which nothing is tried: the trial would cost more than it gains.
+FEW_CALLS = 8
+#: Sides of tiles, in pixels, that are tried beside the plan's own.
+_SIDES = (512, 256, 128, 64)
+#: Windows a call that are tried beside the plan's own.
+_BATCHES = (4, 1)
+
+_LOCK = threading.Lock()
+_SETTLED: dict[Any, Settled] = {}
+
+
+@dataclass
+class Settled:
+    """What was decided for a model in this process.
+
+    Parameters
+    ----------
+    choice : Choice
+        The backend, and what was tried.
+    runner : callable
+        Calls the model by that backend.
+    batch : int
+        Windows a call.
+    side : int, optional
+        Side of a tile in pixels, halo not counted, for a model of any size.
+    """
+
+    choice: backends.Choice
+    runner: Callable[[Any], Any]
+    batch: int
+    side: int | None
+
+    def told(self) -> tuple[str, str]:
+        """Return the backend with what it costs, and what a call is given, in words."""
+        cost = self.choice.cosine
+        lost = "" if cost is None else f", cosine similarity {cost:.5f} to its exact numbers"
+        many = f"tiles of {self.side} px" if self.side else f"{self.batch} windows a call"
+        return f"{self.choice.backend}{lost}", many
+
+    def shrink(self, plan: Plan) -> bool:
+        """Halve what is called at once, and say so; False where that is not possible."""
+        if self.batch > 1:
+            self.batch //= 2
+            now = f"{self.batch} windows"
+        elif plan.spec.window is None and plan.tile >= 2 * plan.spec.unit:
+            self.side = max(plan.spec.unit, plan.tile // 2 // plan.spec.unit * plan.spec.unit)
+            now = f"tiles of {self.side} pixels"
+        else:
+            return False
+        warn(
+            f"model {plan.spec.name!r} ran out of memory: calling it on {now} at once from now "
+            "on. Try: fewer workers, or a smaller batch",
+            XeoWarning,
+        )
+        return True
+
+
+def settle(job: Job, sample: Callable[[int | None, int], Any]) -> Settled:
+    """Return how a job's model is called here, deciding at the first call of the process.
+
+    Parameters
+    ----------
+    job : Job
+        What is to be done.
+    sample : callable
+        From the side of a tile (None for fixed windows) and a number of windows to what the
+        model would be called with, of the data at hand.
+
+    Returns
+    -------
+    Settled
+        One for all threads and all jobs of the same model, settings and sizes.
+    """
+    key = _key(job)
+    with _LOCK:
+        found = _SETTLED.get(key)
+        if found is None:
+            found = _SETTLED[key] = _decide(job, sample)
+    return found
+
+
+def settled(job: Job) -> Settled | None:
+    """Return what was decided for a job, if anything was."""
+    return _SETTLED.get(_key(job))
+
+
+def _key(job: Job) -> Any:
+    plan = job.plan
+    # An object of a user's own may not hash; it is kept alive by the key.
+    model = job.model if getattr(type(job.model), "__hash__", None) else _Same(job.model)
+    return model, job.precision, job.backend, job.device, plan.tile, plan.batch, plan.bands
+
+
+def _decide(job: Job, sample: Callable[[int | None, int], Any]) -> Settled:
+    plan, spec = job.plan, job.plan.spec
+    calls = plan.windows / plan.batch
+    batches, sides = _candidates(plan, fixed=job.batch is not None)
+    if calls < FEW_CALLS and job.backend is None:
+        batches, sides = batches[:1], sides[:1]
+        calls = 0.0
+    choice = backends.choose(
+        job.model,
+        sample,
+        precision=job.precision,
+        backend=job.backend,
+        device=job.device,
+        sides=sides,
+        batches=batches,
+        calls=calls,
+        threads=options.threads(),
+    )
+    side = choice.side if spec.window is None else None
+    return Settled(choice, backends.runner(job.model, choice), choice.batch, side)
+
+
+def _candidates(plan: Plan, *, fixed: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return batches and sides to try, the plan's own first."""
+    if plan.spec.window is not None:
+        if fixed:
+            return (plan.batch,), ()
+        return (plan.batch, *(n for n in _BATCHES if n < plan.batch)), ()
+    unit = plan.spec.unit
+    # A tile that is small beside its halo only costs.
+    least = max(unit, 8 * plan.spec.margin)
+    smaller = {side // unit * unit for side in _SIDES if least <= side < plan.tile}
+    return (plan.batch,), (plan.tile, *sorted(smaller - {0}, reverse=True))
+
+
+class _Same:
+    """Stands for one object that does not hash."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.value is self.value
+
+
+def out_of_memory(err: BaseException) -> bool:
+    """Whether an error says that there was no room for what a model wanted at once."""
+    if isinstance(err, MemoryError):
+        return True
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(err, torch.cuda.OutOfMemoryError):
+        return True
+    # Torch has no class of its own for the host's memory.
+    return isinstance(err, RuntimeError) and "allocate memory" in str(err)
