@@ -47,6 +47,25 @@ def cube(dates: int, size: int, chunk_dates: int) -> Path:
     return path
 
 
+def holed(dates: int, size: int) -> Path:
+    """Return the path of that cube with 70 % of its quarters, date by date, never written."""
+    path = OUT / f"cube_{dates}x{size}_holed.zarr"
+    if path.exists():
+        return path
+    part = path.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    full: Any = zarr.open_group(cube(dates, size, 1), mode="r")["reflectance"]
+    array = create(part, dates, size, 1)
+    side = size // 2
+    squares = [(t, y, x) for t in range(dates) for y in (0, side) for x in (0, side)]
+    kept = np.random.default_rng(0).permutation(len(squares))[: round(0.3 * len(squares))]
+    for t, y, x in (squares[k] for k in kept):
+        place = (slice(t, t + 1), slice(None), slice(y, y + side), slice(x, x + side))
+        array[place] = full[place]
+    part.rename(path)
+    return path
+
+
 def create(
     store: Path, dates: int, size: int, chunk_dates: int, chunk: int = CHUNK
 ) -> zarr.Array[Any]:

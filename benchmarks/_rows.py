@@ -94,10 +94,19 @@ def xeo_write(work: Work) -> Callable[[], Done]:
         made = _embed(work, network)
         if not work.compress:
             made.encoding["compressors"] = None
-        xeo.write(made, work.out, overwrite=True, progress=False)
-        return Done(work.amount, 0, made.data.npartitions)
+        seen = xeo.write(made, work.out, overwrite=True, progress=False, profile=True)
+        assert seen is not None
+        return Done(
+            work.amount, 0, made.data.npartitions,
+            note=f"{seen.backend}; {seen.bound} binds", told=_told(seen),
+        )  # fmt: skip
 
     return run
+
+
+def _told(seen: Any) -> str:
+    """Return the profile of a run, and what was tried before it."""
+    return f"{seen}\n{seen.choice}" if seen.choice is not None else str(seen)
 
 
 def _xeo_model(work: Work) -> Any:
@@ -110,7 +119,8 @@ def _xeo_model(work: Work) -> Any:
 def _embed(work: Work, network: Any) -> xr.DataArray:
     cube = xeo.open_cube(work.cube)
     assert isinstance(cube, xr.Dataset)
-    made = xeo.embed(cube, network, dates=cube.time.values[: work.dates], chunk=work.chunk)
+    dates = cube.time.values[: work.dates]
+    made = xeo.embed(cube, network, dates=dates, chunk=work.chunk, backend=work.backend)
     assert isinstance(made, xr.DataArray)
     return made
 

@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 import zarr
 from _cubes import SCALE
-from _networks import SPECS, build
+from _networks import SPECS, build, packed
 from numpy.typing import NDArray
 
 from xeo import ModelSpec, options
@@ -41,6 +41,10 @@ class Work:
         Whether outputs are compressed as Zarr does by default, or not at all.
     chunk : int, optional
         Side of a block of xeo; None leaves it to xeo.
+    backend : str, optional
+        Of xeo; None leaves it to xeo.
+    packed : bool
+        Whether a peer's linear layers are packed for oneDNN.
     """
 
     net: str
@@ -52,6 +56,8 @@ class Work:
     out: str = ""
     compress: bool = True
     chunk: int | None = None
+    backend: str | None = None
+    packed: bool = False
 
     @property
     def spec(self) -> ModelSpec:
@@ -98,7 +104,7 @@ class Work:
 
     def module(self) -> torch.nn.Module:
         """Return the module, warmed up."""
-        made = build(self.net)
+        made = packed(build(self.net)) if self.packed else build(self.net)
         side = self.spec.window or 64
         call(made, np.zeros((1, 4, side, side), np.float32))
         return made
@@ -122,6 +128,8 @@ class Done:
         Cells from the cube's corner to the output's.
     note : str
         What a reader should know.
+    told : str
+        What xeo says of its run.
     """
 
     amount: float
@@ -130,6 +138,7 @@ class Done:
     layout: str = "map"
     offset: int = 0
     note: str = ""
+    told: str = ""
 
 
 def decode(raw: Array) -> Array:
