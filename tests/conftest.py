@@ -55,3 +55,12 @@ def _max_computes(limit: int) -> Iterator[None]:
 def max_computes() -> Callable[[int], AbstractContextManager[None]]:
     """``with max_computes(0):`` fails if Dask computes more often inside the block."""
     return _max_computes
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Models run as they are, unless a test asks for more, and nothing reaches the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XEO_BACKEND", "eager")
+        patch.setenv("XEO_TUNE_FOLDER", str(tmp_path_factory.mktemp("backends")))
+        yield

@@ -43,3 +43,18 @@ def thread_share(count: int) -> Iterator[None]:
 def tunes_malloc() -> bool:
     """Whether the C library may keep large buffers during a run; ``XEO_TUNE_MALLOC=0`` says no."""
     return os.environ.get("XEO_TUNE_MALLOC", "1") != "0"
+
+
+def reads_with_zarrs() -> bool:
+    """Whether the package zarrs may decode chunks during a run; ``XEO_ZARRS=0`` says no."""
+    return os.environ.get("XEO_ZARRS", "1") != "0"
+
+
+def forced_backend() -> str | None:
+    """Return the backend that all models of this process run by: ``XEO_BACKEND``, if set."""
+    return os.environ.get("XEO_BACKEND") or None
+
+
+def tune_folder() -> str | None:
+    """Return where choices of backends are kept: ``XEO_TUNE_FOLDER``, if set."""
+    return os.environ.get("XEO_TUNE_FOLDER") or None

@@ -1,0 +1,359 @@
+"""The micro-benchmark: which backend, on how much at once."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from xeo import options
+from xeo.engine.backends import remembered
+from xeo.engine.backends.call import Backend, Call, UnsuitedError
+from xeo.engine.backends.choice import Choice, Trial
+from xeo.engine.backends.likeness import Likeness, compare
+from xeo.engine.backends.running import Runner, out_of_memory, runner, shape_of
+from xeo.engine.backends.table import TABLE, check, suitable
+from xeo.errors import ModelError, XeoWarning
+from xeo.spec import Batch
+from xeo.warn import warn
+
+#: Seconds of timed calls.
+SECONDS = 1.0
+#: Share of a job's own time that preparing a backend may take, and that trials may take where
+#: one call is longer than all of `SECONDS`.
+PREPARE, LONG = 0.1, 0.01
+#: Seconds and calls that one line of the table takes, unless its calls are longer.
+_SPELL, _REPEATS = 0.06, 5
+#: By how much the model itself has to be beaten: less is noise.
+_GAIN = 1.05
+
+_clock: Callable[[], float] = time.perf_counter
+
+Sample = Callable[[int | None, int], Any]
+#: Side of a tile, and windows a call.
+Size = tuple[int | None, int]
+
+
+def choose(
+    model: Any,
+    sample: Sample,
+    *,
+    precision: str = "exact",
+    backend: str | None = None,
+    device: str | None = None,
+    sides: Sequence[int] = (),
+    batches: Sequence[int] = (1,),
+    calls: float = 0.0,
+    threads: int = 1,
+    seconds: float = SECONDS,
+    names: Sequence[str] | None = None,
+    fresh: bool = False,
+) -> Choice:
+    """Find how a model is called fastest on this machine.
+
+    Parameters
+    ----------
+    model : object
+        With ``spec``.
+    sample : callable
+        From the kept side of a tile (None for fixed windows) and a number of windows to what
+        the model is called with, of the data at hand.
+    precision : {"exact", "fast"}
+        How near to the model's own numbers it has to come.
+    backend : str, optional
+        The one to use; None takes that of the environment variable ``XEO_BACKEND``, or measures.
+    device : str, optional
+        Where the model runs.
+    sides : sequence of int
+        Sides to try for models of any size, the plan's own first; empty for fixed windows.
+    batches : sequence of int
+        Windows a call to try, the plan's own first.
+    calls : float
+        How many calls of the first side and batch the whole job is: what takes long to prepare
+        is tried for long jobs alone. 0 tries nothing.
+    threads : int
+        Threads within one call.
+    seconds : float
+        Of timed calls, in all.
+    names : sequence of str, optional
+        Backends to try; None for all that are suitable.
+    fresh : bool
+        Measure again, whatever is remembered.
+
+    Returns
+    -------
+    Choice
+    """
+    first = (sides[0] if sides else None, batches[0])
+    forced = backend or options.forced_backend()
+    plain = Choice("eager", *first, precision, threads)
+    if forced is not None:
+        check(forced)
+    if forced == "eager":
+        return plain
+    sizes = _sizes(sides, batches)
+    if forced is not None:
+        bench = _Bench(model, sample, plain, calls, seconds, willing=True)
+        made = bench.choice(bench.explore((TABLE[forced],), sizes), forced=True)
+        return made if made.backend == forced else _refused(made, model)
+    if calls <= 0:
+        return plain
+    name = remembered.key(model, precision, device, threads, *_bands(sample(*sizes[0])))
+    held = None if fresh or name is None else remembered.load(name)
+    kinds = suitable(precision, device)
+    if names is not None:
+        kinds = tuple(one for one in kinds if one.name in names)
+    bench = _Bench(model, sample, plain, calls, seconds)
+    if held is not None and (held[1] or not bench.pays_more(held[0], kinds)):
+        return _fitted(held[0], sides, batches)
+    made = bench.choice(bench.explore(kinds, sizes))
+    if name is not None and names is None:
+        remembered.save(name, made, thorough=bench.thorough)
+    return made
+
+
+def _sizes(sides: Sequence[int], batches: Sequence[int]) -> list[Size]:
+    """Return what is tried, the smallest first: it costs least, and is often the best."""
+    if sides:
+        return [(side, batches[0]) for side in sorted(set(sides))]
+    return [(None, batch) for batch in sorted(set(batches))]
+
+
+def _bands(x: Any) -> tuple[int, ...]:
+    arrays = x.arrays.values() if isinstance(x, Batch) else (x,)
+    return tuple(int(one.shape[-3]) for one in arrays)
+
+
+def _fitted(choice: Choice, sides: Sequence[int], batches: Sequence[int]) -> Choice:
+    """Return a remembered choice for a job whose blocks or memory allow other sizes."""
+    side = choice.side
+    if sides and side not in sides:
+        smaller = [one for one in sides if one <= (side or 0)]
+        side = max(smaller) if smaller else min(sides)
+    if not sides:
+        batch = max([n for n in batches if n <= choice.batch], default=min(batches))
+        return replace(choice, side=None, batch=batch, remembered=True)
+    return replace(choice, side=side, batch=batches[0], remembered=True)
+
+
+def _refused(made: Choice, model: Any) -> Choice:
+    why = next((one.why for one in made.trials if one.why), "it is not faster")
+    wanted = made.trials[-1].backend
+    warn(
+        f"backend {wanted!r} cannot run model {model.spec.name!r}: {why}. The model itself runs "
+        "instead. Try: backend=None, which takes the fastest that can",
+        XeoWarning,
+    )
+    return made
+
+
+@dataclass
+class _Reference:
+    """What the model itself makes of a sample, and how long that takes."""
+
+    x: Any
+    made: Any
+    units: float
+    trial: Trial
+
+
+class _Bench:
+    """Calls, their times, and what is left of the time for them."""
+
+    def __init__(
+        self,
+        model: Any,
+        sample: Sample,
+        plain: Choice,
+        calls: float,
+        seconds: float,
+        *,
+        willing: bool = False,
+    ) -> None:
+        self.model, self.sample, self.plain, self.calls = model, sample, plain, calls
+        # Whether dear backends are tried however short the job is.
+        self.willing = willing
+        self.seconds, self.spent, self.paid = seconds, 0.0, 0.0
+        self.references: dict[Size, _Reference] = {}
+        self.refused: list[Trial] = []
+        self.thorough = True
+
+    def explore(self, kinds: Sequence[Backend], sizes: Sequence[Size]) -> list[Trial]:
+        """Try the model itself on all sizes, backends on the best one, the best on the others."""
+        trials = [self._eager(sizes[0])]
+        self._allow_long(trials[0])
+        for size in sizes[1:]:
+            if self._affords(trials[-1], size, share=0.25):
+                trials.append(self._eager(size))
+        best = _size(max(trials, key=_rate))
+        others = [one for one in kinds if one.name != "eager"]
+        tried = [one for one in others if self._pays(one, trials)]
+        made = [(one, self._try(one, best)) for one in tried]
+        trials += [trial for _, trial in made]
+        good = sorted((pair for pair in made if pair[1].rate), key=lambda pair: -_rate(pair[1]))
+        for one, trial in good[:2]:
+            for size in _around(sizes, best):
+                if size in self.references or self._affords(trial, size, share=1.0):
+                    trials.append(self._try(one, size))
+        return [*trials, *self.refused]
+
+    def choice(self, trials: list[Trial], *, forced: bool = False) -> Choice:
+        """Return the best of what was tried."""
+        good = [one for one in trials if one.rate is not None]
+        if forced and any(one.backend != "eager" for one in good):
+            good = [one for one in good if one.backend != "eager"]
+        best = max(good, key=lambda one: _rate(one) * (_GAIN if one.backend == "eager" else 1))
+        x = self.references[_size(best)].x
+        return replace(
+            self.plain,
+            backend=best.backend,
+            side=best.side,
+            batch=best.batch,
+            shape=None if isinstance(x, Batch) else tuple(shape_of(x)),
+            difference=best.difference,
+            cosine=best.cosine if self.plain.precision == "fast" else None,
+            trials=tuple(trials),
+        )
+
+    def pays_more(self, held: Choice, kinds: Sequence[Backend]) -> bool:
+        """Whether this job is long enough for a backend that a shorter one did not try."""
+        tried = {one.backend for one in held.trials if one.rate or not one.why.startswith(_SHORT)}
+        eager = [one for one in held.trials if one.backend == "eager" and one.rate]
+        if not eager:
+            return True
+        return any(one.name not in tried and self._long_enough(one, eager) for one in kinds)
+
+    def _allow_long(self, trial: Trial) -> None:
+        """Where one call is longer than all the time there is, a long job allows more."""
+        self.seconds = max(self.seconds, LONG * self._job([trial]))
+
+    def _job(self, trials: Sequence[Trial]) -> float:
+        """Return how long the job takes with the model itself, in seconds."""
+        return self.calls * _units(self.plain.side, self.plain.batch) / _rate(trials[0])
+
+    def _long_enough(self, backend: Backend, trials: Sequence[Trial]) -> bool:
+        if not backend.seconds or self.willing:
+            return True
+        limit = PREPARE * self._job(trials) / options.cores()
+        return self.paid + backend.seconds <= limit
+
+    def _pays(self, backend: Backend, trials: Sequence[Trial]) -> bool:
+        """Whether a backend is worth its preparation, and did no harm before."""
+        why = ""
+        if any(lacks(package) for package in backend.packages):
+            why = f"not installed: {', '.join(p for p in backend.packages if lacks(p))}"
+        elif remembered.crashed(self.model, backend):
+            why = "a process ended while it was tried. Try: xeo tune --forget"
+        elif not self._long_enough(backend, trials):
+            self.thorough = False
+            why = f"{_SHORT} the {backend.seconds:.0f} s that preparing it takes"
+        if why:
+            self.refused.append(Trial(backend.name, *_size(trials[0]), why=why))
+        return not why
+
+    def _affords(self, like: Trial, size: Size, *, share: float) -> bool:
+        """Whether two calls on a size fit into a share of what is left of the time."""
+        expected = 2 * _units(*size) / _rate(like)
+        return self.spent + expected <= self.spent + share * (self.seconds - self.spent)
+
+    def _eager(self, size: Size) -> Trial:
+        x = self.sample(*size)
+        made, best = self._timed(self.model, x)
+        units = _kept(size, x)
+        trial = Trial("eager", *size, rate=units / best, difference=0.0, cosine=1.0)
+        self.references[size] = _Reference(x, made, units, trial)
+        return trial
+
+    def _try(self, backend: Backend, size: Size) -> Trial:
+        if size not in self.references:
+            self._eager(size)
+        beside = self.references[size]
+        blank = Trial(backend.name, *size)
+        running = runner(self.model, replace(self.plain, backend=backend.name))
+        try:
+            call = self._prepared(running, beside.x)
+            made, best = self._timed(call, beside.x)
+        except Exception as err:
+            return replace(blank, why=_why(err))
+        prepared, found = running.prepared, compare(made, beside.made)
+        if not found.suits(self.plain.precision):
+            return _off(replace(blank, prepare=prepared), found)
+        running.trust(beside.x, call)
+        return replace(
+            blank,
+            rate=beside.units / best,
+            prepare=prepared,
+            difference=found.difference,
+            cosine=found.cosine,
+        )
+
+    def _prepared(self, running: Runner, x: Any) -> Call:
+        call = running.prepare(x)
+        self.paid += running.prepared
+        return call
+
+    def _timed(self, call: Call, x: Any) -> tuple[Any, float]:
+        """Return what a call makes, and the time of the fastest of a few."""
+        made, best, spent = None, math.inf, 0.0
+        for _ in range(_REPEATS):
+            start = _clock()
+            made = call(x)
+            took = _clock() - start
+            best, spent = min(best, took), spent + took
+            self.spent += took
+            if spent >= _SPELL or self.spent + took > self.seconds:
+                break
+        return made, max(best, 1e-9)
+
+
+_SHORT = "the job is too short for"
+
+
+def lacks(package: str) -> bool:
+    """Whether a package is not installed."""
+    import importlib.util
+
+    return importlib.util.find_spec(package) is None
+
+
+def _why(err: Exception) -> str:
+    if out_of_memory(err):
+        return "out of memory"
+    if isinstance(err, (UnsuitedError, ModelError)):
+        return str(err)
+    return f"{type(err).__name__}: {' '.join(str(err).split())[:200]}"
+
+
+def _off(trial: Trial, found: Likeness) -> Trial:
+    return replace(
+        trial, difference=found.difference, cosine=found.cosine, why="its numbers are off"
+    )
+
+
+def _rate(trial: Trial) -> float:
+    return trial.rate or 0.0
+
+
+def _size(trial: Trial) -> Size:
+    return trial.side, trial.batch
+
+
+def _units(side: int | None, batch: int) -> float:
+    return float(batch if side is None else batch * side * side)
+
+
+def _kept(size: Size, x: Any) -> float:
+    """Return the pixels or windows of a sample, which may be smaller than it was asked to be."""
+    first = next(iter(x.arrays.values())) if isinstance(x, Batch) else x
+    side, _ = size
+    if side is None:
+        return float(len(first))
+    return float(len(first) * math.prod(min(side, n) for n in first.shape[-2:]))
+
+
+def _around(sizes: Sequence[Size], best: Size) -> list[Size]:
+    """Return the sizes beside one."""
+    at = list(sizes).index(best)
+    return [one for one in sizes[max(0, at - 1) : at + 2] if one != best]
