@@ -77,7 +77,7 @@ class Part:
         """Return the values at all combinations of positions, ``(time, band, y, x)``."""
         region = self.region(time, y, x)
         try:
-            block = _load(self.array[region])
+            block = load(self.array[region])
         except MemoryError:
             raise
         except Exception as err:
@@ -340,7 +340,7 @@ def is_dask(array: Any) -> bool:
     return hasattr(array, "__dask_graph__") and hasattr(array, "dask")
 
 
-def _load(block: Any) -> Any:
+def load(block: Any) -> Any:
     """Turn a slice of a lazy array into numpy, and leave device arrays where they are."""
     data = block.data if hasattr(block, "dims") else block
     return data if hasattr(data, "__cuda_array_interface__") else np.asarray(data)

@@ -37,6 +37,16 @@ def with_store_array(array: Any, other: Any) -> Any:
     return made
 
 
+def is_sliced(array: Any) -> bool:
+    """Whether all layers of a lazy array take slices and integers from the one below."""
+    while array is not None and not _is_zarr(array):
+        key = getattr(array, "key", None)
+        if key is not None and any(np.ndim(k) for k in key.tuple):
+            return False
+        array = _below(array)
+    return True
+
+
 def store_chunks(array: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     """Return what a Zarr store writes at once and what it decodes at once, in the array's axes.
 
