@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -20,10 +19,12 @@ from xeo.engine.stored import is_sliced, store_array, store_chunks, with_store_a
 from xeo.errors import StoreError, XeoWarning
 from xeo.warn import warn
 
-#: Bytes that a trial reads at most, a chunk at least.
-TRIAL_BYTES = 32 * 2**20
+#: Bytes that a trial reads at most, a row of chunks at least.
+TRIAL_BYTES = 8 * 2**20
 #: Rounds of a trial; the first also fills the caches, so a single one would favour the second way.
-ROUNDS = 3
+ROUNDS = 4
+#: Seconds after which a trial starts no third round.
+TRIAL_SECONDS = 0.2
 #: Processor time, and wall time at about equal processor time, below which the change pays.
 LESS_WORK, SOONER = 0.95, 0.9
 
@@ -177,6 +178,9 @@ def _through_zarrs(array: Any, threads: int) -> Any | None:
         # Else codecs that zarrs does not know are reported as a warning, not as an error.
         "codec_pipeline.strict": True,
         "threading.max_workers": threads,
+        # Chunks at once; by default no fewer than four, whatever the threads.
+        "codec_pipeline.chunk_concurrent_minimum": min(4, threads),
+        "codec_pipeline.chunk_concurrent_maximum": threads,
     }
     try:
         with zarr.config.set(settings):
@@ -189,28 +193,43 @@ def _through_zarrs(array: Any, threads: int) -> Any | None:
 
 
 def _cut(part: Part, at: tuple[Index, Index, Index]) -> tuple[Index, Index, Index]:
-    """Return fewer dates, whole chunks of them: rows and columns stay as they lie on chunks."""
+    """Return fewer dates, then fewer rows: whole chunks of them, as in a run."""
     chunks = store_chunks(part.array)
-    if "time" not in part.roles or chunks is None:
+    if chunks is None:
         return at
-    sizes = {"y": len(at[1]), "x": len(at[2]), "band": len(part.bands)}
-    date = math.prod(sizes.get(role, 1) for role in part.roles) * part.array.dtype.itemsize
-    chunk = chunks[0][part.roles.index("time")]
-    dates = max(1, TRIAL_BYTES // date // chunk) * chunk
-    return at[0][:dates], at[1], at[2]
+    chunk = dict(zip(part.roles, chunks[0], strict=True))
+    time, y, x = at
+    line = part.array.dtype.itemsize * len(part.bands) * (len(x) if "x" in chunk else 1)
+    if "time" in chunk:
+        time = _fewer(time, chunk["time"], TRIAL_BYTES // (line * len(y)))
+        line *= len(time)
+    return time, _fewer(y, chunk["y"], TRIAL_BYTES // line) if "y" in chunk else y, x
+
+
+def _fewer(positions: Index, chunk: int, most: int) -> Index:
+    """Return the positions from the middle chunk on, as many as are allowed or in that chunk."""
+    numbers = positions // chunk
+    if len(positions) <= most:
+        return positions
+    here = numbers == numbers[len(numbers) // 2]
+    first = int(here.argmax())
+    return positions[first : first + max(most, int(here.sum()))]
 
 
 def _gains(part: Part, quick: Any, at: tuple[Index, Index, Index], rounds: int) -> bool | None:
     """Return whether another way of reading is faster; None if it fails or numbers differ."""
     other = replace(part, array=quick)
-    times = []
+    times: list[tuple[float, ...]] = []
+    started = time.perf_counter()
     try:
-        for _ in range(rounds):
+        while len(times) < rounds:
             usual, first = _timed(lambda: part.read(*at))
             changed, second = _timed(lambda: other.read(*at))
-            if not _same(usual, changed):
+            if not times and not _same(usual, changed):
                 return None
             times.append((*first, *second))
+            if len(times) > 1 and time.perf_counter() - started > TRIAL_SECONDS:
+                break
     except BaseException as err:
         # A damaged chunk is for the run to report, in its place.
         if not isinstance(err, StoreError) and not _of_zarrs(err):
@@ -231,5 +250,7 @@ def _timed(read: Callable[[], Any]) -> tuple[Any, tuple[float, float]]:
 
 def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
     """Whether all bits are the same, those of NaN included."""
-    alike = one.dtype == other.dtype and one.shape == other.shape
-    return alike and one.tobytes() == other.tobytes()
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    left, right = (np.ascontiguousarray(array).view(np.uint8) for array in (one, other))
+    return bool(np.array_equal(left, right))
