@@ -370,3 +370,66 @@ def test_metadata_says_incomplete_before_the_first_block(stored, tmp_path):
     xeo.write(made, tmp_path / "out.zarr", progress=False)
     assert set(seen) == {0}
     assert json.loads((tmp_path / "out.zarr" / "zarr.json").read_text())["attributes"][COMPLETE]
+
+
+def codecs_of(path, name="embeddings"):
+    import zarr
+
+    return zarr.open_group(path, mode="r")[name].compressors
+
+
+def test_codecs_of_the_encoding_are_used_and_those_of_zarr_2_are_not(stored, tmp_path):
+    import numcodecs
+
+    made = embedded(stored)
+    xeo.write(made, tmp_path / "own.zarr", progress=False)
+    assert "lz4" in str(codecs_of(tmp_path / "own.zarr"))
+    made.encoding["compressors"] = None
+    xeo.write(made, tmp_path / "none.zarr", progress=False)
+    assert codecs_of(tmp_path / "none.zarr") == ()
+    made.encoding["compressors"] = (numcodecs.Zlib(),)
+    xeo.write(made, tmp_path / "old.zarr", progress=False)
+    assert "lz4" in str(codecs_of(tmp_path / "old.zarr"))
+
+
+def test_a_dataset_is_written_in_one_pass(stored, tmp_path):
+    calls = []
+    FUNCTION[:] = [lambda: calls.append(1)]
+    both = xeo.open_cube(stored).eo.embed(Calls(), chunk=16, batch=1, valid_fraction=True)
+    profile = xeo.write(both, tmp_path / "out.zarr", progress=False, profile=True)
+    assert len(calls) == 27
+    assert profile.blocks == 9
+    with xr.open_zarr(tmp_path / "out.zarr") as again:
+        for name in both:
+            xr.testing.assert_identical(again[name].compute(), both[name].compute())
+        assert again.valid_fraction.dims == ("time", "y", "x")
+        assert 0 < float(again.valid_fraction.mean()) <= 1
+
+
+def test_a_profile_tells_where_the_time_went(stored, tmp_path):
+    profile = xeo.write(embedded(stored), tmp_path / "out.zarr", progress=False, profile=True)
+    assert profile.blocks == 9
+    assert profile.skipped == 0
+    assert profile.bound in ("reading", "computing", "writing")
+    for side in (profile.reading, profile.computing, profile.writing):
+        assert side.threads >= 1
+        assert side.busy > 0
+        assert side.nbytes > 0
+    assert f"{profile.bound} binds" in str(profile)
+    assert "eager" in str(profile)
+
+
+def test_what_xeo_did_not_make_has_no_profile(tmp_path):
+    da = xr.DataArray(np.zeros(4), dims="x", name="a")
+    with pytest.raises(OptionError, match="lazy result of xeo"):
+        xeo.write(da, tmp_path / "out.zarr", profile=True)
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def test_a_dataset_of_anything_is_written(tmp_path):
+    ds = xr.Dataset({"a": ("x", np.arange(5)), "b": (("y", "x"), np.ones((3, 5), "f4"))})
+    xeo.write(ds, tmp_path / "out.zarr", progress=False)
+    with xr.open_zarr(tmp_path / "out.zarr") as again:
+        xr.testing.assert_equal(again.compute().drop_attrs(), ds)
+    with pytest.raises(OptionError, match="empty"):
+        xeo.write(xr.Dataset(), tmp_path / "none.zarr")

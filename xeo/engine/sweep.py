@@ -73,7 +73,8 @@ class Sweep:
         self.each = self.spec.time == "each"
         self.first_date = self.plan.dates(index[0])[0]
         self.shape = (last - first, self.plan.channels, *self.cells)
-        self.out = np.zeros(self.shape, np.float32)
+        # Every cell is kept once, or is blank; only blended windows are added up.
+        self.out = np.empty(self.shape, np.float32)
         self.weight: Array | None = None
         self._look(self.plan)
         self.bad = self._bad() if self.blocks else None
@@ -90,7 +91,7 @@ class Sweep:
         else:
             self._run_all(self.bad)
             if self.bad.any():
-                np.copyto(self.out, np.nan, where=self._seen(self.bad)[:, None] == 0)
+                np.copyto(self.out, np.nan, where=self._blank(self.bad)[:, None])
         return self.out if self.plan.keeps_time else self.out[0]
 
     def valid(self) -> Array:
@@ -117,8 +118,8 @@ class Sweep:
         while True:
             plan = replace(self.plan, tile=settled.side or self.plan.tile)
             self._look(plan)
-            self.out[:] = 0
             if self.plan.overlap:
+                self.out[:] = 0
                 self.weight = np.zeros((self.shape[0], 1, *self.cells), np.float32)
             try:
                 self._run_windows(bad, settled)
@@ -175,8 +176,13 @@ class Sweep:
         """Return what the model is called with: one array, or a Batch."""
         if self.spec.takes_batch:
             return self._batch(samples)
-        cuts = [self._cut(0, *sample)[0][0] for sample in samples]
-        stack = cuts[0][None] if len(cuts) == 1 else np.stack(cuts)
+        raw, (_, row, column) = self.blocks[0].raw, samples[0]
+        if isinstance(raw, np.ndarray):
+            stack = np.empty((len(samples), raw.shape[1], row.size, column.size), np.float32)
+            for place, sample in enumerate(samples):
+                self._cut(0, *sample, out=stack[place : place + 1])
+        else:
+            stack = np.stack([self._cut(0, *sample)[0][0] for sample in samples])
         return to_device(stack, self.job.device)
 
     def _batch(self, samples: list[Sample]) -> Batch:
@@ -209,7 +215,12 @@ class Sweep:
         return self.job.place.latlon(rows, columns)
 
     def _cut(
-        self, number: int, date: int | None, row: Window, column: Window
+        self,
+        number: int,
+        date: int | None,
+        row: Window,
+        column: Window,
+        out: Array | None = None,
     ) -> tuple[Array, Array]:
         """Decode one window of one modality: values and mask, ``(time, band, y, x)``."""
         block, modality = self.blocks[number], self.job.modalities[number]
@@ -219,13 +230,16 @@ class Sweep:
             slice(None),
             *(_span(w, s) for w, s in zip((row, column), block.raw.shape[2:], strict=True)),
         )
-        source, bad = modality.source, block.bad[at].copy()
-        values = to_physical(block.raw[at], source.scale, block.offset[dates])
+        source, bad = modality.source, block.bad[at]
+        values = to_physical(block.raw[at], source.scale, block.offset[dates], out)
+        if any(source.convert):
+            bad = bad.copy()
         for band, function in enumerate(source.convert):
             if function:
                 values[:, band] = getattr(units, function)(values[:, band])
                 bad[:, band] |= ~np.isfinite(values[:, band])
-        values[bad] = self.spec.fill_value if self.spec.missing == "fill" else np.nan
+        if bad.any():
+            values[bad] = self.spec.fill_value if self.spec.missing == "fill" else np.nan
         return values, bad
 
     def _check(self, made: Array, samples: list[Sample]) -> None:
@@ -300,6 +314,29 @@ class Sweep:
 
         The last cell of an axis may hang over the cube's border: those pixels do not count.
         """
+        stride, part, real = self.spec.stride, *self._under(bad)
+        fill = [(0, 0)] + [(0, n * stride - s) for n, s in zip(self.cells, real, strict=True)]
+        cells = self._cells(np.pad(~part, fill))
+        counts = [np.full(n, stride, np.float32) for n in self.cells]
+        for count, size in zip(counts, real, strict=True):
+            count[-1] = size - (len(count) - 1) * stride
+        seen = cells.sum(axis=(2, 4), dtype=np.float32)
+        return np.asarray(seen / (counts[0][:, None] * counts[1]))
+
+    def _blank(self, bad: Array) -> Array:
+        """Tell the cells that saw nothing but bad pixels of their own, ``(time, y, x)``."""
+        stride, part, real = self.spec.stride, *self._under(bad)
+        if stride == 1:
+            return part
+        fill = [(0, 0)] + [(0, n * stride - s) for n, s in zip(self.cells, real, strict=True)]
+        return np.asarray(self._cells(np.pad(part, fill, constant_values=True)).all(axis=(2, 4)))
+
+    def _cells(self, pixels: Array) -> Array:
+        stride = self.spec.stride
+        return pixels.reshape(len(pixels), self.cells[0], stride, self.cells[1], stride)
+
+    def _under(self, bad: Array) -> tuple[Array, list[int]]:
+        """Return the pixels under the cells that are within the cube, and how many a side."""
         stride = self.spec.stride
         begin = [
             (window.skip - window.first) * stride + window.start
@@ -309,15 +346,7 @@ class Sweep:
             min(axis.size - first * stride, cells * stride)
             for axis, (first, _), cells in zip(self.axes, self.bounds, self.cells, strict=True)
         ]
-        part = ~bad[:, begin[0] : begin[0] + real[0], begin[1] : begin[1] + real[1]]
-        fill = [(0, 0)] + [(0, n * stride - s) for n, s in zip(self.cells, real, strict=True)]
-        full = np.pad(part, fill) if any(f for _, f in fill) else part
-        cells = full.reshape(len(full), self.cells[0], stride, self.cells[1], stride)
-        counts = [np.full(n, stride, np.float32) for n in self.cells]
-        for count, size in zip(counts, real, strict=True):
-            count[-1] = size - (len(count) - 1) * stride
-        seen = cells.sum(axis=(2, 4), dtype=np.float32)
-        return np.asarray(seen / (counts[0][:, None] * counts[1]))
+        return bad[:, begin[0] : begin[0] + real[0], begin[1] : begin[1] + real[1]], real
 
 
 def _uses(axis: Axis, first: int, cells: int) -> int:

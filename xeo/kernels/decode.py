@@ -36,7 +36,9 @@ def bad_pixels(raw: Any, nodata: NDArray[np.float64]) -> Any:
     return bad
 
 
-def to_physical(raw: Any, scale: NDArray[np.float64], offset: NDArray[np.float64]) -> Any:
+def to_physical(
+    raw: Any, scale: NDArray[np.float64], offset: NDArray[np.float64], out: Any = None
+) -> Any:
     """Return ``raw * scale + offset`` as float32.
 
     Parameters
@@ -47,13 +49,19 @@ def to_physical(raw: Any, scale: NDArray[np.float64], offset: NDArray[np.float64
         Physical units per stored unit.
     offset : array, shape (time, band)
         In physical units.
+    out : array of float32, shape of ``raw``, optional
+        Where the values shall go.
 
     Returns
     -------
     array of float32, shape of ``raw``
-        A new array.
+        ``out``, or a new array.
     """
-    values = raw.astype(np.float32)
+    if out is None:
+        values = raw.astype(np.float32)
+    else:
+        values = out
+        values[...] = raw
     if not (scale == 1).all():
         values *= _namespace(raw).asarray(scale[None, :, None, None], dtype=np.float32)
     if offset.any():
