@@ -130,10 +130,14 @@ class _Gathered:
         Of all bands together, ``(time, band, y, x)``.
     mask : array of bool, optional
         Pixels known to be bad, ``(time, 1, y, x)``.
+    absent : sequence of int
+        Places of bands that will not come.
     """
 
-    def __init__(self, source: Source, shape: tuple[int, ...], mask: Any | None) -> None:
-        self.source, self.shape = source, shape
+    def __init__(
+        self, source: Source, shape: tuple[int, ...], mask: Any | None, absent: Sequence[int]
+    ) -> None:
+        self.source, self.shape, self.absent = source, shape, list(absent)
         self.raw: Any = None
         self.bad: Any = None
         self._found: Any = mask
@@ -147,12 +151,17 @@ class _Gathered:
             self.raw, self.bad = block, bad
             return
         if self.raw is None:
-            # Zeros, and bad: so are the bands that never come.
-            self.raw = np.zeros_like(block, dtype=self.source.dtype, shape=self.shape)
-            self.bad = np.ones_like(bad, shape=self.shape)
+            self._make_room(block, bad)
         at = _span_of(places)
         self.raw[:, at] = block
         self.bad[:, at] = bad
+
+    def _make_room(self, block: Any, bad: Any) -> None:
+        """Allocate all bands; those that never come are zeros, and bad."""
+        self.raw = np.empty_like(block, dtype=self.source.dtype, shape=self.shape)
+        self.bad = np.empty_like(bad, shape=self.shape)
+        self.raw[:, self.absent] = 0
+        self.bad[:, self.absent] = True
 
     @property
     def valid(self) -> float:
@@ -250,10 +259,10 @@ class Source:
         at = self.time[time], self.y[y], self.x[x]
         shape = self._shape(at)
         mask = self._read_mask(at, shape)
-        made = _Gathered(self, shape, mask)
+        made = _Gathered(self, shape, mask, absent)
         if made.empty:
             return None
-        for piece in self._pieces(made, absent):
+        for piece in self._pieces(made):
             made.add(piece.places, piece.part.read(*at))
             if made.empty:
                 return None
@@ -276,13 +285,13 @@ class Source:
         time, y, x = (sizes[role] if role in there else 1 for role in sizes)
         return time, self.bands, y, x
 
-    def _pieces(self, made: _Gathered, absent: Sequence[int]) -> Iterator[_Piece]:
+    def _pieces(self, made: _Gathered) -> Iterator[_Piece]:
         """Yield what to read next: chunk after chunk, and all at once where pixels are left."""
         first = 0
         for part in self.parts:
             places = range(first, first + len(part.bands))
             first = places.stop
-            pieces = _by_chunk(part, [p for p in places if p not in absent], places.start)
+            pieces = _by_chunk(part, [p for p in places if p not in made.absent], places.start)
             while pieces:
                 few = made.raw is None or made.valid < SPARSE
                 count = 1 if few and self._may_be_bad else _run(pieces)
