@@ -15,6 +15,7 @@ from xeo.engine.heap import large_buffers
 from xeo.engine.job import Job
 from xeo.engine.source import Feed, Part, is_dask
 
+Chunks = tuple[tuple[int, ...], ...]
 #: Dask name to job, so that a writer can run the plan itself rather than the graph.
 _JOBS: WeakValueDictionary[str, Job] = WeakValueDictionary()
 #: Ends the Dask name of the valid fractions that are made beside the values.
@@ -45,22 +46,28 @@ def build(job: Job, *, name: str, dtype: Any) -> tuple[Any, Any]:
 
     fed = any(is_dask(p.array) for m in job.modalities for p in m.source.inputs)
     make = _fed if fed else _reading
+    chunks, beside = job.plan.chunks, job.plan.valid_chunks
     if not job.counts:
-        array = make(job, name, dtype)
+        array = make(job, name, dtype, chunks)
         _JOBS[array.name] = job
         return array, None
-    both = make(job, f"{name}-both", dtype)
-    chunks = job.plan.chunks
+    # Blocks that hold both outputs, cut as the second one is.
+    both = make(job, f"{name}-both", dtype, beside)
     values = da.map_blocks(
-        _values, both, dtype=dtype, meta=np.empty((0,) * len(chunks), dtype), name=name
+        _values,
+        both,
+        dtype=dtype,
+        chunks=chunks,
+        new_axis=[len(beside) - 2] if job.plan.outputs else [],
+        meta=np.empty((0,) * len(chunks), dtype),
+        name=name,
     )
     valid = da.map_blocks(
         _valid,
         both,
         dtype="float32",
-        chunks=job.plan.valid_chunks,
-        drop_axis=[len(chunks) - 3] if job.plan.outputs else [],
-        meta=np.empty((0,) * len(job.plan.valid_chunks), np.float32),
+        chunks=beside,
+        meta=np.empty((0,) * len(beside), np.float32),
         name=name + _VALID,
     )
     _JOBS[values.name] = _JOBS[valid.name] = job
@@ -113,10 +120,9 @@ def is_valid_fraction(array: Any) -> bool:
     return str(array.name).endswith(_VALID)
 
 
-def _reading(job: Job, name: str, dtype: Any) -> Any:
+def _reading(job: Job, name: str, dtype: Any, chunks: Chunks) -> Any:
     import dask.array as da
 
-    chunks = job.plan.chunks
     return da.map_blocks(
         _Task(job),
         chunks=chunks,
@@ -178,14 +184,13 @@ def is_dask_like(part: Part) -> bool:
     return isinstance(part.array, Placeholder)
 
 
-def _fed(job: Job, name: str, dtype: Any) -> Any:
+def _fed(job: Job, name: str, dtype: Any, chunks: Chunks) -> Any:
     import dask.array as da
     from dask._task_spec import List, Task, TaskRef
     from dask.highlevelgraph import HighLevelGraph
 
     arrays = [p.array for m in job.modalities for p in m.source.inputs if is_dask(p.array)]
     task = _FedTask(_without_graphs(job))
-    chunks = job.plan.chunks
     wanted = _wanted(job)
     graph = {}
     for block_id in itertools.product(*(range(len(c)) for c in chunks)):

@@ -34,11 +34,9 @@ class Stage:
     waiting: float = 0.0
     nbytes: int = 0
 
-    @property
-    def share(self) -> float:
-        """Which part of their time the threads were at work, from 0 to 1."""
-        whole = self.busy + self.waiting
-        return self.busy / whole if whole else 0.0
+    def share(self, wall: float) -> float:
+        """Return the part of a run's seconds in which its threads were at work, from 0 to 1."""
+        return self.busy / max(wall * self.threads, 1e-9)
 
 
 @dataclass
@@ -82,7 +80,8 @@ class Profile:
     @property
     def bound(self) -> str:
         """The side that the others wait for: ``reading``, ``computing`` or ``writing``."""
-        return max(STAGES, key=lambda name: float(getattr(self, name).share))
+        # Not beside the threads' own time: readers that are done early have lost none.
+        return max(STAGES, key=lambda name: float(getattr(self, name).share(1.0)))
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -144,7 +143,7 @@ class Profile:
         for name, reason in zip(STAGES, ("room", "input", "results"), strict=True):
             one: Stage = getattr(self, name)
             lines.append(
-                f"{name:10} {one.threads:7} {one.share:6.0%} {one.busy:11.1f} "
+                f"{name:10} {one.threads:7} {one.share(self.wall):6.0%} {one.busy:11.1f} "
                 f"{one.waiting:9.1f} {one.nbytes / 1e6:9.1f}  {reason}"
             )
         if self.backend:
