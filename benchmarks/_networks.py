@@ -154,7 +154,7 @@ class _Packed(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.bias = linear.bias
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.to_mkldnn(), None)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.contiguous(), None)
 
     def forward(self, x: Tensor) -> Tensor:
         made: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")

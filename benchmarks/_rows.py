@@ -106,7 +106,16 @@ def xeo_write(work: Work) -> Callable[[], Done]:
 
 def _told(seen: Any) -> str:
     """Return the profile of a run, and what was tried before it."""
-    return f"{seen}\n{seen.choice}" if seen.choice is not None else str(seen)
+    lines = [str(seen)]
+    for trial in getattr(seen.choice, "trials", ()):
+        size = "" if trial.side is None else f" of {trial.side} px"
+        rate = "not timed" if trial.rate is None else f"{trial.rate:.4g}/s"
+        differs = "" if trial.difference is None else f", difference {trial.difference:.0e}"
+        told = trial.why or f"{rate}{differs}, {trial.prepare:.1f} s to prepare"
+        lines.append(f"tried {trial.backend}, {trial.batch}{size} a call: {told}")
+    if getattr(seen.choice, "remembered", False):
+        lines.append("tried by an earlier run")
+    return "\n".join(lines)
 
 
 def _xeo_model(work: Work) -> Any:
