@@ -252,6 +252,18 @@ class Batch(Mapping[str, Any]):
 
 
 @runtime_checkable
+class Exportable(Protocol):
+    """A model that is one torch module: backends may convert it, and run it faster.
+
+    Only for models that are called with one array; others are called as they are.
+    """
+
+    def module(self) -> Any:
+        """Return the module: on the CPU, for evaluation, ``(sample, band, y, x)`` to vectors."""
+        ...
+
+
+@runtime_checkable
 class Embedder(Protocol):
     """Turns pixels into vectors.
 

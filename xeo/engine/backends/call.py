@@ -36,6 +36,11 @@ class Request:
     threads: int = 1
     keep: Path | None = None
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the example; empty for a `Batch`."""
+        return tuple(getattr(self.example, "shape", ()))
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -55,6 +60,8 @@ class Backend:
         Optional packages that it needs.
     devices : tuple of str
         Where it runs.
+    keeps : str
+        First word of the files that it keeps converted programs in; empty if it keeps none.
     """
 
     name: str
@@ -63,3 +70,4 @@ class Backend:
     seconds: float = 0.0
     packages: tuple[str, ...] = ()
     devices: tuple[str, ...] = ("cpu",)
+    keeps: str = ""

@@ -12,8 +12,8 @@ from xeo import options
 from xeo.engine.backends import remembered
 from xeo.engine.backends.call import Backend, Call, UnsuitedError
 from xeo.engine.backends.choice import Choice, Trial
-from xeo.engine.backends.likeness import Likeness, compare
-from xeo.engine.backends.running import Runner, out_of_memory, runner, shape_of
+from xeo.engine.backends.likeness import compare
+from xeo.engine.backends.running import out_of_memory, runner, shape_of
 from xeo.engine.backends.table import TABLE, check, suitable
 from xeo.errors import ModelError, XeoWarning
 from xeo.spec import Batch
@@ -24,10 +24,12 @@ SECONDS = 1.0
 #: Share of a job's own time that preparing a backend may take, and that trials may take where
 #: one call is longer than all of `SECONDS`.
 PREPARE, LONG = 0.1, 0.01
-#: Seconds and calls that one line of the table takes, unless its calls are longer.
+#: Calls that one line of the table takes, and the share of the time, unless they are longer.
 _SPELL, _REPEATS = 0.06, 5
 #: By how much the model itself has to be beaten: less is noise.
 _GAIN = 1.05
+#: By how much sizes differ that are as good as each other.
+_CLOSE = 1.1
 
 _clock: Callable[[], float] = time.perf_counter
 
@@ -72,7 +74,7 @@ def choose(
         Windows a call to try, the plan's own first.
     calls : float
         How many calls of the first side and batch the whole job is: what takes long to prepare
-        is tried for long jobs alone. 0 tries nothing.
+        is tried for long jobs alone. 0 tries nothing, infinity everything.
     threads : int
         Threads within one call.
     seconds : float
@@ -95,7 +97,7 @@ def choose(
         return plain
     sizes = _sizes(sides, batches)
     if forced is not None:
-        bench = _Bench(model, sample, plain, calls, seconds, willing=True)
+        bench = _Bench(model, sample, plain, math.inf, seconds)
         made = bench.choice(bench.explore((TABLE[forced],), sizes), forced=True)
         return made if made.backend == forced else _refused(made, model)
     if calls <= 0:
@@ -169,33 +171,37 @@ class _Bench:
         plain: Choice,
         calls: float,
         seconds: float,
-        *,
-        willing: bool = False,
     ) -> None:
         self.model, self.sample, self.plain, self.calls = model, sample, plain, calls
         # Whether dear backends are tried however short the job is.
-        self.willing = willing
+        self.willing = math.isinf(calls)
         self.seconds, self.spent, self.paid = seconds, 0.0, 0.0
+        # Seconds that preparing took here before.
+        self.known: dict[str, float] = {}
         self.references: dict[Size, _Reference] = {}
         self.refused: list[Trial] = []
         self.thorough = True
 
     def explore(self, kinds: Sequence[Backend], sizes: Sequence[Size]) -> list[Trial]:
         """Try the model itself on all sizes, backends on the best one, the best on the others."""
+        self.model(self.sample(*sizes[0]))  # which loads its weights
         trials = [self._eager(sizes[0])]
-        self._allow_long(trials[0])
+        if not self.willing:
+            # Where one call is longer than all the time there is, a long job allows more.
+            self.seconds = max(self.seconds, LONG * self._job(trials))
         for size in sizes[1:]:
             if self._affords(trials[-1], size, share=0.25):
                 trials.append(self._eager(size))
-        best = _size(max(trials, key=_rate))
-        others = [one for one in kinds if one.name != "eager"]
-        tried = [one for one in others if self._pays(one, trials)]
-        made = [(one, self._try(one, best)) for one in tried]
+        # Of sizes that are as good as each other the smallest, which takes the least memory.
+        good = [one for one in trials if _rate(one) * _CLOSE >= max(map(_rate, trials))]
+        best = good[0]
+        others = [one for one in kinds if one.name != "eager" and self._pays(one, best)]
+        made = [(one, self._try(one, _size(best))) for one in others]
         trials += [trial for _, trial in made]
-        good = sorted((pair for pair in made if pair[1].rate), key=lambda pair: -_rate(pair[1]))
-        for one, trial in good[:2]:
-            for size in _around(sizes, best):
-                if size in self.references or self._affords(trial, size, share=1.0):
+        pairs = sorted((pair for pair in made if pair[1].rate), key=lambda pair: -_rate(pair[1]))
+        for one, trial in pairs[:2]:
+            for size in _around(sizes, _size(best)):
+                if self._affords(trial, size, share=0.5):
                     trials.append(self._try(one, size))
         return [*trials, *self.refused]
 
@@ -219,44 +225,40 @@ class _Bench:
 
     def pays_more(self, held: Choice, kinds: Sequence[Backend]) -> bool:
         """Whether this job is long enough for a backend that a shorter one did not try."""
-        tried = {one.backend for one in held.trials if one.rate or not one.why.startswith(_SHORT)}
+        self.known = {one.backend: one.prepare for one in held.trials if one.prepare}
+        tried = {one.backend for one in held.trials if not one.why.startswith(_SHORT)}
         eager = [one for one in held.trials if one.backend == "eager" and one.rate]
-        if not eager:
-            return True
-        return any(one.name not in tried and self._long_enough(one, eager) for one in kinds)
-
-    def _allow_long(self, trial: Trial) -> None:
-        """Where one call is longer than all the time there is, a long job allows more."""
-        self.seconds = max(self.seconds, LONG * self._job([trial]))
+        left = [one for one in kinds if one.name not in tried]
+        return not eager or any(self._long_enough(one, eager) for one in left)
 
     def _job(self, trials: Sequence[Trial]) -> float:
         """Return how long the job takes with the model itself, in seconds."""
         return self.calls * _units(self.plain.side, self.plain.batch) / _rate(trials[0])
 
     def _long_enough(self, backend: Backend, trials: Sequence[Trial]) -> bool:
-        if not backend.seconds or self.willing:
+        expected = self.known.get(backend.name, backend.seconds)
+        if not expected or self.willing:
             return True
-        limit = PREPARE * self._job(trials) / options.cores()
-        return self.paid + backend.seconds <= limit
+        return self.paid + expected <= PREPARE * self._job(trials) / options.cores()
 
-    def _pays(self, backend: Backend, trials: Sequence[Trial]) -> bool:
+    def _pays(self, backend: Backend, eager: Trial) -> bool:
         """Whether a backend is worth its preparation, and did no harm before."""
+        missing = [one for one in backend.packages if lacks(one)]
         why = ""
-        if any(lacks(package) for package in backend.packages):
-            why = f"not installed: {', '.join(p for p in backend.packages if lacks(p))}"
+        if missing:
+            why = f"not installed: {', '.join(missing)}"
         elif remembered.crashed(self.model, backend):
             why = "a process ended while it was tried. Try: xeo tune --forget"
-        elif not self._long_enough(backend, trials):
-            self.thorough = False
+        elif not self._long_enough(backend, [eager]):
             why = f"{_SHORT} the {backend.seconds:.0f} s that preparing it takes"
+            self.thorough = False
         if why:
-            self.refused.append(Trial(backend.name, *_size(trials[0]), why=why))
+            self.refused.append(Trial(backend.name, *_size(eager), why=why))
         return not why
 
     def _affords(self, like: Trial, size: Size, *, share: float) -> bool:
         """Whether two calls on a size fit into a share of what is left of the time."""
-        expected = 2 * _units(*size) / _rate(like)
-        return self.spent + expected <= self.spent + share * (self.seconds - self.spent)
+        return 2 * _units(*size) / _rate(like) <= share * (self.seconds - self.spent)
 
     def _eager(self, size: Size) -> Trial:
         x = self.sample(*size)
@@ -271,39 +273,34 @@ class _Bench:
             self._eager(size)
         beside = self.references[size]
         blank = Trial(backend.name, *size)
-        running = runner(self.model, replace(self.plain, backend=backend.name))
+        running = runner(self.model, replace(self.plain, backend=backend.name, shape=None))
+        if not self._affords(beside.trial, size, share=1.0):
+            self.thorough = False
+            return replace(blank, why=f"{_SHORT} a longer trial")
         try:
-            call = self._prepared(running, beside.x)
+            before = running.prepared
+            call, _ = running.attempt(beside.x)
+            self.paid += running.prepared if running.prepared != before else 0.0
             made, best = self._timed(call, beside.x)
         except Exception as err:
             return replace(blank, why=_why(err))
         prepared, found = running.prepared, compare(made, beside.made)
+        blank = replace(blank, prepare=prepared, difference=found.difference, cosine=found.cosine)
         if not found.suits(self.plain.precision):
-            return _off(replace(blank, prepare=prepared), found)
+            return replace(blank, why="its numbers are off")
         running.trust(beside.x, call)
-        return replace(
-            blank,
-            rate=beside.units / best,
-            prepare=prepared,
-            difference=found.difference,
-            cosine=found.cosine,
-        )
-
-    def _prepared(self, running: Runner, x: Any) -> Call:
-        call = running.prepare(x)
-        self.paid += running.prepared
-        return call
+        return replace(blank, rate=beside.units / best)
 
     def _timed(self, call: Call, x: Any) -> tuple[Any, float]:
         """Return what a call makes, and the time of the fastest of a few."""
         made, best, spent = None, math.inf, 0.0
-        for _ in range(_REPEATS):
+        for _ in range(max(_REPEATS, int(_REPEATS * self.seconds))):
             start = _clock()
             made = call(x)
             took = _clock() - start
             best, spent = min(best, took), spent + took
             self.spent += took
-            if spent >= _SPELL or self.spent + took > self.seconds:
+            if spent >= _SPELL * self.seconds or self.spent + took > self.seconds:
                 break
         return made, max(best, 1e-9)
 
@@ -324,12 +321,6 @@ def _why(err: Exception) -> str:
     if isinstance(err, (UnsuitedError, ModelError)):
         return str(err)
     return f"{type(err).__name__}: {' '.join(str(err).split())[:200]}"
-
-
-def _off(trial: Trial, found: Likeness) -> Trial:
-    return replace(
-        trial, difference=found.difference, cosine=found.cosine, why="its numbers are off"
-    )
 
 
 def _rate(trial: Trial) -> float:

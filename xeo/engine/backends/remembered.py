@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import shutil
-import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from functools import cache
@@ -24,6 +23,7 @@ from typing import Any
 from xeo import options, weights
 from xeo.engine.backends.call import Backend
 from xeo.engine.backends.choice import Choice, Trial
+from xeo.engine.backends.stored import replacing
 from xeo.lazy import require
 from xeo.progress import quiet_pooch
 
@@ -127,27 +127,15 @@ def _write(path: Path, text: str) -> None:
         part.write_text(text)
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to, in a folder of its own, which takes the place of another."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.parent / f".{uuid.uuid4().hex}"
-    part.mkdir()
-    try:
-        yield part / path.name
-        for made in sorted(part.iterdir(), key=lambda one: one.name == path.name):
-            os.replace(made, path.parent / made.name)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
 def program(model: Any, backend: Backend, shape: Any) -> Path | None:
-    """Return where the converted program of a model is kept, without suffix."""
-    if not backend.packages or backend.packages == ("torch",):
+    """Return where the converted program of a model is kept, without suffix.
+
+    One for all shapes with as many bands: a program takes those of many sizes.
+    """
+    found = digest(model) if backend.keeps else None
+    if found is None:
         return None
-    found = digest(model)
-    name = None if found is None else _hashed(_FORMAT, found, backend.name, shape, *_versions())
-    return None if name is None else folder() / f"{backend.name}-{name}"
+    return folder() / f"{backend.keeps}-{_hashed(_FORMAT, found, shape[1:2], *_versions())}"
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from xeo.engine.backends import remembered
+from xeo.engine.backends import remembered, stored
 from xeo.engine.backends.call import Backend, Call, Request, UnsuitedError
 from xeo.engine.backends.choice import Choice
 from xeo.engine.backends.likeness import compare
@@ -60,28 +61,37 @@ class Runner:
         except Exception as err:
             return self._instead(x, err)
 
-    def prepare(self, x: Any, *, fresh: bool = False) -> Call:
-        """Return what takes the place of the model for such arrays, made if need be.
+    def attempt(self, x: Any, *, fresh: bool = False) -> tuple[Call, Any]:
+        """Return what takes the place of the model for such arrays, and what that makes.
 
         Parameters
         ----------
         x : array or Batch
-            To prepare for.
+            To prepare for, and to call with.
         fresh : bool
-            Pass over converted programs on disk.
+            Pass over what was prepared before, in this process or on disk.
 
         Raises
         ------
         UnsuitedError
             If the backend cannot.
         """
+        with remembered.trying(self.model, self.backend):
+            for call in () if fresh else self._calls:
+                with contextlib.suppress(UnsuitedError):
+                    return call, call(x)
+            call = self._prepare(self._like_chosen(x), fresh=fresh)
+            return call, call(x)
+
+    def _prepare(self, x: Any, *, fresh: bool) -> Call:
         start = time.perf_counter()
-        model, threads = self.model, self.choice.threads
-        keep = None if fresh else remembered.program(model, self.backend, shape_of(x))
-        with remembered.trying(model, self.backend):
-            call = self.backend.prepare(Request(model, x, threads, keep))
+        keep = remembered.program(self.model, self.backend, shape_of(x))
+        if fresh and keep is not None:
+            stored.discard(keep)
+        call = self.backend.prepare(Request(self.model, x, self.choice.threads, keep))
         self.prepared = time.perf_counter() - start
-        self._calls.append(call)
+        # The newest is the likeliest to fit what comes next.
+        self._calls.insert(0, call)
         return call
 
     def trust(self, x: Any, call: Call) -> None:
@@ -102,23 +112,27 @@ class Runner:
 
     def _verified(self, x: Any, wanted: Any) -> Call | None:
         """Return what gives the model's numbers on such arrays; None if nothing does."""
+        # One shape that cannot be had runs eagerly; what never was right is not asked again.
+        once = any(call is not None for call in self._shapes.values())
         try:
-            if not self._calls:
-                self.prepare(self._like_chosen(x))
-            call = self._calls[-1]
-            found = compare(call(x), wanted)
-            if not found.suits(self.choice.precision) and self.backend.packages:
+            call, made = self.attempt(x)
+            found = compare(made, wanted)
+            if not found.suits(self.choice.precision) and self.backend.keeps and not once:
                 # A program kept on disk may be that of a model that was changed since.
-                call = self.prepare(self._like_chosen(x), fresh=True)
-                found = compare(call(x), wanted)
-        except UnsuitedError:
+                call, made = self.attempt(x, fresh=True)
+                found = compare(made, wanted)
+        except UnsuitedError as err:
+            if not once and self.choice.shape is not None:
+                self._give_up(str(err))
             return None
         except Exception as err:
-            self._give_up(_told(err))
+            if not once:
+                self._give_up(_told(err))
             return None
         if found.suits(self.choice.precision):
             return call
-        self._give_up(f"its numbers were off on an array {shape_of(x)}: {found}")
+        if not once:
+            self._give_up(f"its numbers were off on an array {shape_of(x)}: {found}")
         return None
 
     def _like_chosen(self, x: Any) -> Any:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from xeo import lazy
 from xeo.engine.backends.call import Backend
+from xeo.engine.backends.compiled import COMPILE
 from xeo.engine.backends.eager import EAGER
+from xeo.engine.backends.half import BFLOAT16
+from xeo.engine.backends.onnx import ONNXRUNTIME
+from xeo.engine.backends.openvino import OPENVINO, OPENVINO_BFLOAT16
 from xeo.engine.backends.packed import PACKED
 from xeo.errors import OptionError
 
 #: In the order in which they are tried: those that need no preparation first.
-TABLE = {one.name: one for one in (EAGER, PACKED)}
+TABLE = {
+    one.name: one
+    for one in (EAGER, PACKED, BFLOAT16, OPENVINO, OPENVINO_BFLOAT16, ONNXRUNTIME, COMPILE)
+}
 
 
 def check(name: str) -> None:

@@ -66,6 +66,11 @@ class TorchModule:
         """Return what the module makes of an array ``(sample, band, y, x)`` or a `Batch`."""
         return run_module(self.spec, self._module_on, x)
 
+    def module(self) -> Module:
+        """Return the module, for backends that convert it."""
+        torch = require("torch", purpose="export a model")
+        return self._module_on(torch.device("cpu"))
+
     def _module_on(self, where: device) -> Module:
         live = _LIVE.get(self)
         if live is not None and live.unchanged():
