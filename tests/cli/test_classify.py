@@ -37,3 +37,16 @@ def test_probabilities(here):
     made = xr.open_zarr("out.zarr")["probability"]
     np.testing.assert_allclose(made, truth, rtol=1e-6)
     assert list(made["class"].values) == list(truth["class"].values)
+
+
+def test_the_valid_fraction_and_the_backend_reach_the_verb(here):
+    options = ["--time", "2023-01", "--valid-fraction", "--backend", "eager", "--quiet"]
+    done = CliRunner().invoke(main, ["classify", "cube.zarr", "out.zarr", *options])
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.startswith("wrote out.zarr: time 1, y 24, x 24, and valid_fraction; ")
+    assert done.stdout.endswith(" binds; eager\n")
+    truth = xeo.open_cube("cube.zarr").eo.classify(
+        dates="2023-01", valid_fraction=True, backend="eager"
+    )
+    with xr.open_zarr("out.zarr") as made:
+        xr.testing.assert_equal(made.compute(), truth.compute())

@@ -104,6 +104,57 @@ def test_what_is_there_is_left_alone_and_no_model_is_opened(here):
     assert Path("out.zarr/zarr.json").read_text() == "{}"
 
 
+def test_the_last_line_says_what_binds_and_which_backend_ran(here):
+    done = call("embed", "cube.zarr", "out.zarr", "--model", "band_stats", "--backend", "eager")
+    assert done.exit_code == 0, done.stderr
+    assert re.search(r" in [\d.]+ s; (reading|computing|writing) binds; eager\n$", done.stdout)
+
+
+def test_the_last_line_names_no_backend_where_no_model_ran(here):
+    empty = xr.zeros_like(xeo.open_cube("cube.zarr")[["B04"]].load())
+    empty.to_zarr("empty.zarr", consolidated=False, zarr_format=3)
+    done = call("embed", "empty.zarr", "out.zarr", "--model", "band_stats")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.endswith(" binds\n")
+    assert np.isnan(xr.open_zarr("out.zarr")["embeddings"]).all()
+
+
+def test_a_profile_is_printed_before_the_last_line(here):
+    done = call("embed", "cube.zarr", "out.zarr", "--model", "band_stats", "--profile")
+    assert done.exit_code == 0, done.stderr
+    first, head, *sides, model, last = done.stdout.splitlines()
+    assert re.match(r"\d+ blocks in .* binds$", first)
+    assert head.startswith("side")
+    assert [line.split()[0] for line in sides] == ["reading", "computing", "writing"]
+    assert model.startswith("the model ran by ")
+    assert last.startswith("wrote out.zarr")
+
+
+def test_the_valid_fraction_is_written_beside(here):
+    done = call("embed", "cube.zarr", "out.zarr", "--model", "band_stats", "--valid-fraction")
+    assert done.exit_code == 0, done.stderr
+    assert "time 12, embedding 20, y 8, x 8, and valid_fraction; " in done.stdout
+    truth = xeo.open_cube("cube.zarr").eo.embed("band_stats", valid_fraction=True)
+    with xr.open_zarr("out.zarr") as made:
+        xr.testing.assert_equal(made.compute(), truth.compute())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ((), {"precision": "exact", "backend": None, "blend": None}),
+        (("--no-blend",), {"blend": False}),
+        (("--blend", "--precision", "fast"), {"blend": True, "precision": "fast"}),
+        (("--backend", "packed"), {"backend": "packed"}),
+    ],
+)
+def test_options_of_speed_reach_the_verb(here, monkeypatch, arguments, wanted):
+    given = {}
+    monkeypatch.setattr("xeo.ops.embed", lambda _, **options: given.update(options))
+    assert call("embed", "cube.zarr", "out.zarr", "--dry-run", *arguments).exit_code == 0
+    assert wanted.items() <= given.items()
+
+
 def test_overwrite_replaces_a_store(here):
     for name in ("mosaiks", "band_stats"):
         done = call("embed", "cube.zarr", "out.zarr", "--model", name, "--overwrite")
@@ -169,6 +220,8 @@ def test_a_real_cube(here, data_dir):
         (["cube.zarr", "out.zarr", "--time", "1999"], "expected dates of the cube"),
         (["cube.zarr", "out.nc"], "expected a Zarr store to write, got 'out.nc'"),
         (["cube.zarr", "out.zarr", "--device", "tpu"], "got 'tpu'"),
+        (["cube.zarr", "out.zarr", "--backend", "abacus"], "got 'abacus'"),
+        (["cube.zarr", "out.zarr", "--blend"], "'mosaiks' takes any size and has no seams"),
         (["cube.zarr", "no_such_scheme://out.zarr"], "looking there failed"),
     ],
 )
@@ -192,6 +245,7 @@ def test_errors_take_one_line_and_exit_code_1(here, arguments, words):
         ["cube.zarr", "out.zarr", "--bands", "B04,,B08"],
         ["cube.zarr", "out.zarr", "--chunk", "0"],
         ["cube.zarr", "out.zarr", "--dtype", "float64"],
+        ["cube.zarr", "out.zarr", "--precision", "double"],
         ["cube.zarr", "out.zarr", "--units", "dn", "--units", "db"],
         ["cube.zarr", "out.zarr", "--storage-option", "anon"],
     ],

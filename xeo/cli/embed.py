@@ -16,6 +16,7 @@ Examples:
   xeo embed cube.zarr few.zarr --bands B02,B03,B04 --time 2023-04:2023-09
   xeo embed cube.zarr small.zarr --model presto --dtype int8
   xeo embed cube.zarr vectors.zarr --overwrite --dry-run
+  xeo embed cube.zarr seen.zarr --model band_stats --valid-fraction --profile
   xeo embed s3://bucket/cube.zarr here.zarr --storage-option anon=true
 """
 
@@ -28,6 +29,11 @@ Examples:
     type=click.IntRange(0),
     metavar="N",
     help="Pixels by which windows overlap and are blended, for a model of fixed windows.",
+)
+@click.option(
+    "--blend/--no-blend",
+    default=None,
+    help="Whether windows overlap and are blended.  [default: as the model says]",
 )
 @click.option(
     "--dtype",

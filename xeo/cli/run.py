@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+import xarray as xr
 
 from xeo import ops
 from xeo.cli.group import traceback_option
@@ -43,6 +44,21 @@ _OPTIONS = (
     ),
     click.option("--device", help="cpu, cuda or cuda:1.  [default: cpu]"),
     click.option(
+        "--precision",
+        type=click.Choice(["exact", "fast"]),
+        default="exact",
+        show_default=True,
+        help="fast may run the model in half precision, and tells what that costs.",
+    ),
+    click.option(
+        "--backend", metavar="NAME", help="What runs the model: eager, ...  [default: measured]"
+    ),
+    click.option(
+        "--valid-fraction",
+        is_flag=True,
+        help="Write the fraction of valid pixels of each cell as well.",
+    ),
+    click.option(
         "--workers",
         type=click.IntRange(1),
         metavar="N",
@@ -51,6 +67,7 @@ _OPTIONS = (
     click.option("--overwrite", is_flag=True, help="Replace OUT if it is a Zarr store."),
     click.option("--dry-run", is_flag=True, help="Print the plan, and do nothing."),
     click.option("--quiet", is_flag=True, help="No progress bar."),
+    click.option("--profile", is_flag=True, help="Print where the time went."),
     click.option(
         "--storage-option",
         multiple=True,
@@ -83,6 +100,7 @@ def run(
     overwrite: bool,
     dry_run: bool,
     quiet: bool,
+    profile: bool,
     storage_option: tuple[str, ...],
     out_storage_option: tuple[str, ...],
     sensor: tuple[str, ...],
@@ -111,14 +129,31 @@ def run(
         click.echo(f"would write {out}")
         return
     made = verb(opened, **options)
-    ops.write(
+    seen = ops.write(
         made,
         out,
         overwrite=overwrite,
         workers=workers,
         progress=not quiet,
+        profile=True,
         storage_options=writing or None,
     )
-    sizes = ", ".join(f"{name} {size}" for name, size in made.sizes.items())
+    if profile:
+        click.echo(seen)
     seconds = time.perf_counter() - start
-    click.echo(f"wrote {out}: {sizes}; {made.nbytes / 1e6:.3g} MB in {seconds:.1f} s")
+    click.echo(f"wrote {out}: {_described(made)} in {seconds:.1f} s; {_explained(seen)}")
+
+
+def _described(made: xr.DataArray | xr.Dataset) -> str:
+    """Return the sizes of what was written, and its bytes."""
+    first, *others = made.data_vars.values() if isinstance(made, xr.Dataset) else [made]
+    sizes = ", ".join(f"{name} {size}" for name, size in first.sizes.items())
+    beside = "".join(f", and {one.name}" for one in others)
+    nbytes = first.nbytes + sum(one.nbytes for one in others)
+    return f"{sizes}{beside}; {nbytes / 1e6:.3g} MB"
+
+
+def _explained(seen: Any) -> str:
+    """Return the side that the others waited for, and what ran the model."""
+    # Without a valid pixel it was not run.
+    return f"{seen.bound} binds" + (f"; {seen.backend}" if seen.backend else "")
