@@ -183,8 +183,9 @@ def _through_zarrs(array: Any, threads: int) -> Any | None:
         "codec_pipeline.chunk_concurrent_maximum": threads,
     }
     try:
+        # Not open_array: while threads are limited, it would limit those of zarr-python for good.
         with zarr.config.set(settings):
-            return zarr.open_array(array.store, path=array.path, mode="r")
+            return zarr.Array(zarr.AsyncArray(array.metadata, array.store_path))
     except BaseException as err:
         if not _of_zarrs(err):
             raise
