@@ -26,6 +26,8 @@ SECONDS = 1.0
 PREPARE, LONG = 0.1, 0.01
 #: Calls that one line of the table takes, and the share of the time, unless they are longer.
 _SPELL, _REPEATS = 0.06, 5
+#: Calls of the smallest size that a trial needs to say something.
+_FEW = 16
 #: By how much the model itself has to be beaten: less is noise.
 _GAIN = 1.05
 #: By how much sizes differ that are as good as each other.
@@ -176,6 +178,7 @@ class _Bench:
         # Whether dear backends are tried however short the job is.
         self.willing = math.isinf(calls)
         self.seconds, self.spent, self.paid = seconds, 0.0, 0.0
+        self.spell, self.repeats = _SPELL * seconds, max(_REPEATS, int(_REPEATS * seconds))
         # Seconds that preparing took here before.
         self.known: dict[str, float] = {}
         self.references: dict[Size, _Reference] = {}
@@ -187,8 +190,9 @@ class _Bench:
         self.model(self.sample(*sizes[0]))  # which loads its weights
         trials = [self._eager(sizes[0])]
         if not self.willing:
-            # Where one call is longer than all the time there is, a long job allows more.
-            self.seconds = max(self.seconds, LONG * self._job(trials))
+            # Where there is no time for a few calls, a long job allows more.
+            few = _FEW * _units(*sizes[0]) / _rate(trials[0])
+            self.seconds = max(self.seconds, min(LONG * self._job(trials), few))
         for size in sizes[1:]:
             if self._affords(trials[-1], size, share=0.25):
                 trials.append(self._eager(size))
@@ -294,13 +298,13 @@ class _Bench:
     def _timed(self, call: Call, x: Any) -> tuple[Any, float]:
         """Return what a call makes, and the time of the fastest of a few."""
         made, best, spent = None, math.inf, 0.0
-        for _ in range(max(_REPEATS, int(_REPEATS * self.seconds))):
+        for _ in range(self.repeats):
             start = _clock()
             made = call(x)
             took = _clock() - start
             best, spent = min(best, took), spent + took
             self.spent += took
-            if spent >= _SPELL * self.seconds or self.spent + took > self.seconds:
+            if spent >= self.spell or self.spent + took > self.seconds:
                 break
         return made, max(best, 1e-9)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -118,6 +118,10 @@ class DynamicWorld:
         """
         return _run(x, vectors)
 
+    def module(self) -> torch.nn.Module:
+        """Return the network, for backends that convert it."""
+        return _module(vectors)
+
 
 @dataclass(frozen=True)
 class DynamicWorldClasses:
@@ -143,6 +147,10 @@ class DynamicWorldClasses:
         """Return logits, ``(sample, 9, y, x)``; otherwise as `DynamicWorld`."""
         return _run(x, logits)
 
+    def module(self) -> torch.nn.Module:
+        """Return the network, for backends that convert it."""
+        return _module(logits)
+
 
 def _run(x: Any, read: Any) -> Any:
     if x.ndim != 4 or x.shape[1] != len(_BANDS):
@@ -152,9 +160,27 @@ def _run(x: Any, read: Any) -> Any:
         )
     with torch_runtime.inference():
         dn = torch_runtime.as_tensor(x)
-        # One key for both classes: they share the module in memory.
-        net = torch_runtime.module_for(DynamicWorld(), _load, dn.device)
-        return torch_runtime.like(read(net, dn.float()), x)
+        return torch_runtime.like(read(_net(dn.device), dn.float()), x)
+
+
+def _net(device: torch.device) -> Any:
+    # One key for both classes: they share the module in memory.
+    return torch_runtime.module_for(DynamicWorld(), _load, device)
+
+
+def _module(read: Callable[[Any, torch.Tensor], torch.Tensor]) -> torch.nn.Module:
+    library = require("torch", purpose="run Dynamic World")
+
+    class Network(library.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = _net(library.device("cpu"))
+
+        def forward(self, dn: torch.Tensor) -> torch.Tensor:
+            return read(self.net, dn)
+
+    network: torch.nn.Module = Network().eval()
+    return network
 
 
 def _load() -> torch.nn.Module:
@@ -237,12 +263,11 @@ def vectors(net: Any, dn: torch.Tensor) -> torch.Tensor:
         dn = functional.pad(dn, (0, width % 2, 0, height % 2), mode="replicate")
     # Bands last in memory is the faster layout, most of all for the last two steps.
     x = _normalise(dn).contiguous(memory_format=library.channels_last)
-    x = functional.interpolate(
-        _mish(net["c0"](x)), scale_factor=0.5, mode="bilinear", align_corners=False, antialias=True
-    )
+    x = _halve(_mish(net["c0"](x)))
     deep = _block(net, _block(net, x, _FIRST), _SECOND)
     x = _block(net, library.cat((deep, _chain(net, x, _SIDE)), dim=1), _THIRD)
-    x = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+    size = (2 * x.shape[2], 2 * x.shape[3])
+    x = functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
     length = library.linalg.vector_norm(x, dim=1, keepdim=True)
     unit: torch.Tensor = x.div_(length.clamp_(min=1e-12))[..., :height, :width]
     return unit
@@ -266,6 +291,23 @@ def _normalise(dn: torch.Tensor) -> torch.Tensor:
     return x.mul_(5).sub_(1).sigmoid_()
 
 
+def _halve(x: torch.Tensor) -> torch.Tensor:
+    """Halve the resolution by weights 1, 3, 3, 1 along each axis, those outside left out."""
+    library = require("torch", purpose="run Dynamic World")
+    functional = library.nn.functional
+    if not library.compiler.is_compiling():
+        smooth: torch.Tensor = functional.interpolate(
+            x, scale_factor=0.5, mode="bilinear", align_corners=False, antialias=True
+        )
+        return smooth
+    # What converts programs knows no antialiasing, but a convolution that is the same.
+    line = library.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype, device=x.device)
+    kernel = (line[:, None] * line).expand(x.shape[1], 1, 4, 4)
+    inside = functional.conv2d(library.ones_like(x[:1, :1]), kernel[:1], stride=2, padding=1)
+    total: torch.Tensor = functional.conv2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
+    return total.div_(inside)
+
+
 def _block(net: Any, x: torch.Tensor, layers: tuple[str, ...]) -> torch.Tensor:
     *deep, skip = layers
     return _chain(net, x, tuple(deep)).add_(_mish(net[skip](x)))
@@ -283,9 +325,10 @@ def _mish(x: torch.Tensor) -> torch.Tensor:
     With ``n = exp(x) (exp(x) + 2)`` it is ``x n / (n + 2)``: one vectorised exponential, where
     torch's own kernel takes twice the time on a CPU for the same accuracy.
     """
-    if x.device.type != "cpu":
-        functional = require("torch.nn.functional", purpose="run Dynamic World")
-        fused: torch.Tensor = functional.mish(x, inplace=True)
+    library = require("torch", purpose="run Dynamic World")
+    # The steps below would fix the size of a program that is made of this.
+    if x.device.type != "cpu" or library.compiler.is_compiling():
+        fused: torch.Tensor = library.nn.functional.mish(x, inplace=True)
         return fused
     rows = max(1, _MISH_TILE * options.threads() // max(1, x[:, :, :1].numel()))
     for start in range(0, x.shape[2], rows):
