@@ -10,16 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xeo import options
+from xeo.engine.chunks import Chunks, cached, strip
 from xeo.engine.heap import large_buffers
 from xeo.engine.job import Job, Made, Number
 from xeo.engine.pipeline import Pipeline
+from xeo.engine.plan import Plan
 from xeo.engine.profile import Profile
 from xeo.engine.reading import faster
 from xeo.engine.tuning import settled
 
 Place = tuple[slice, ...]
 #: Blocks from which on it is tried how they are read fastest.
-_MANY = 8
+_MANY = 16
+#: How often a stored value is decoded from which on chunks are kept for the next blocks.
+_OFTEN = 1.25
 
 
 def compute(job: Job, dtype: Any) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
@@ -73,7 +77,9 @@ def run(
         if job.plan.blocks == 1:
             _one(job, keep, progress, profile)
         else:
-            Pipeline(_quicker(job), keep, count, profile).run(progress)
+            plan, quicker = job.plan, _quicker(job)
+            width = plan.x.blocks if plan.overlap else _strip(plan)
+            Pipeline(quicker, keep, count, profile, plan.numbers(width)).run(progress)
         found = settled(job)
         if found is not None:
             profile.choice, profile.backend, profile.calls = found.choice, *found.told()
@@ -81,14 +87,25 @@ def run(
 
 def _quicker(job: Job) -> Job:
     """Return a job of the same numbers that reads its stores in the fastest way there is."""
-    if job.plan.blocks < _MANY:
-        return job
+    chunks = Chunks() if job.plan.passes > _OFTEN else None
     regions = job.regions(job.plan.index(job.plan.blocks // 2))
-    modalities = tuple(
-        replace(modality, source=faster(modality.source, region))
-        for modality, region in zip(job.modalities, regions, strict=True)
-    )
-    return replace(job, modalities=modalities)
+    modalities = []
+    for modality, region in zip(job.modalities, regions, strict=True):
+        source = modality.source
+        if job.plan.blocks >= _MANY:
+            # Several readers decode side by side: a thread each.
+            source = faster(source, region, threads=1)
+        if chunks is not None:
+            source = cached(source, chunks)
+        modalities.append(replace(modality, source=source))
+    return replace(job, modalities=tuple(modalities))
+
+
+def _strip(plan: Plan) -> int:
+    """Return how many blocks side by side are made before those below them."""
+    if plan.passes <= _OFTEN:
+        return plan.x.blocks
+    return strip(plan.x.blocks, plan.read_bytes * plan.passes)
 
 
 def _one(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from xeo import options
@@ -79,16 +79,25 @@ class Pipeline:
         Threads that compute; the cores are divided among them.
     profile : Profile
         Is filled in.
+    numbers : iterable of int, optional
+        Of all blocks, in the order in which they are read; None takes rows of blocks.
     """
 
-    def __init__(self, job: Job, keep: Keep, workers: int, profile: Profile) -> None:
+    def __init__(
+        self,
+        job: Job,
+        keep: Keep,
+        workers: int,
+        profile: Profile,
+        numbers: Iterable[int] | None = None,
+    ) -> None:
         self.job, self.keep, self.profile = job, keep, profile
         self.share = max(1, options.cores() // workers)
         self.read_bytes, self.made_bytes = job.plan.read_bytes, job.plan.made_bytes
         each = self.read_bytes + self.made_bytes
         self.room = Room(each * workers + max(each, AHEAD_BYTES))
         self.seams = Seams()
-        self.numbers = iter(range(job.plan.blocks))
+        self.numbers = iter(range(job.plan.blocks) if numbers is None else numbers)
         self.lock = threading.Lock()
         self.stopped = threading.Event()
         self.ready: queue.SimpleQueue[Inputs | None] = queue.SimpleQueue()

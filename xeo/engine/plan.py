@@ -185,6 +185,15 @@ class Plan:
         time, y = divmod(rest, self.y.blocks)
         return time, y, x
 
+    def numbers(self, width: int) -> Iterator[int]:
+        """Yield the numbers of all blocks, strip after strip of so many blocks side by side."""
+        rows, columns = self.y.blocks, self.x.blocks
+        for time in range(self.blocks // (rows * columns)):
+            for first in range(0, columns, width):
+                for y in range(rows):
+                    start = (time * rows + y) * columns
+                    yield from range(start + first, start + min(first + width, columns))
+
     def dates(self, block: int) -> tuple[int, int]:
         """Return the range of dates that a block reads."""
         return self.time.bounds(block) if self.spec.time == "each" else (0, self.time.size)
@@ -333,6 +342,7 @@ def make_plan(
     side: int | None = None,
     flip: tuple[bool, bool] = (False, False),
     inputs: tuple[str, ...] = (),
+    inner: tuple[int, int, int] | None = None,
 ) -> Plan:
     """Decide on blocks and batches.
 
@@ -358,8 +368,13 @@ def make_plan(
         Whether rows and columns of the output run against the canonical order.
     inputs : tuple of str
         What is read, in words, for people.
+    inner : tuple of int, optional
+        What the store decodes at once, where ``chunks`` are shards of several.
     """
+    inner = inner or chunks
     made = channels * 4 / spec.stride**2
+    if math.prod(chunks) * (bands * (stored + 1) + made) > BLOCK_BYTES:
+        chunks = inner
     dates = _dates_per_block(spec, sizes, chunks, bands * stored, made)
     kept = spec.kept - overlap if spec.window is not None else spec.unit
     call = int(math.sqrt(CALL_BYTES / (spec.activation_bytes + 8 * bands)))
@@ -380,9 +395,9 @@ def make_plan(
     time_stride = 1 if keeps_time else sizes[0]
     plan = Plan(
         spec=spec,
-        time=Axis(sizes[0], time_stride, dates if keeps_time else 1, chunks[0]),
-        y=Axis(sizes[1], spec.stride, max(1, y // spec.stride), chunks[1], flip[0]),
-        x=Axis(sizes[2], spec.stride, max(1, x // spec.stride), chunks[2], flip[1]),
+        time=Axis(sizes[0], time_stride, dates if keeps_time else 1, inner[0]),
+        y=Axis(sizes[1], spec.stride, max(1, y // spec.stride), inner[1], flip[0]),
+        x=Axis(sizes[2], spec.stride, max(1, x // spec.stride), inner[2], flip[1]),
         bands=bands,
         stored=stored,
         channels=channels,

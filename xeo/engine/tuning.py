@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from xeo.engine.job import Job
     from xeo.engine.plan import Plan
 
-#: Calls below which nothing is tried: the trial would cost more than it gains.
-FEW_CALLS = 8
+#: Windows below which nothing is tried: the trial would cost more than it gains.
+FEW = 8
 #: Sides of tiles, in pixels, that are tried beside the plan's own.
 _SIDES = (512, 256, 128, 64)
 #: Windows a call that are tried beside the plan's own.
@@ -114,7 +114,7 @@ def _decide(job: Job, sample: Callable[[int | None, int], Any]) -> Settled:
     plan, spec = job.plan, job.plan.spec
     calls = plan.windows / plan.batch
     batches, sides = _candidates(plan, fixed=job.batch is not None)
-    if calls < FEW_CALLS and job.backend is None:
+    if plan.windows < FEW and job.backend is None:
         batches, sides = batches[:1], sides[:1]
         calls = 0.0
     choice = backends.choose(

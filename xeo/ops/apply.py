@@ -209,6 +209,7 @@ def prepare(
         spec,
         sizes=cube.sizes,
         chunks=cube.chunks(modalities[0].source),
+        inner=cube.inner_chunks(modalities[0].source),
         bands=modalities[0].source.bands,
         stored=modalities[0].source.dtype.itemsize,
         dtype=str(np.dtype(dtype)),

@@ -18,6 +18,7 @@ import xarray as xr
 from xeo.engine import executor, lazy
 from xeo.engine.job import Job, Made, Number
 from xeo.engine.profile import Profile
+from xeo.engine.stored import store_array
 from xeo.errors import OptionError, StoreError, XeoError
 from xeo.ops.place import COMPLETE, check_free, local
 from xeo.ops.stop import Stop
@@ -361,7 +362,7 @@ def _check_sources(job: Any) -> None:
     """
     import zarr
 
-    arrays = [_zarr_array(p.array) for m in job.modalities for p in m.source.inputs]
+    arrays = [store_array(p.array) for m in job.modalities for p in m.source.inputs]
     for array in filter(None, arrays):
         try:
             zarr.open_array(array.store, path=array.path, mode="r")
@@ -371,15 +372,6 @@ def _check_sources(job: Any) -> None:
                 f"expected {array.store_path} to be there until the end, but it vanished while "
                 "it was read: what was made of it cannot be trusted"
             ) from err
-
-
-def _zarr_array(array: Any) -> Any:
-    """Return the Zarr array under the layers that xarray puts around it, if there is one."""
-    import zarr
-
-    while array is not None and not isinstance(array, zarr.Array):
-        array = getattr(array, "array", getattr(array, "_array", getattr(array, "_data", None)))
-    return array
 
 
 @contextmanager
