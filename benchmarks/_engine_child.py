@@ -30,8 +30,9 @@ def exact(size: int) -> dict[str, Any]:
     opened = xeo.open_cube(path)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        for backend in ("eager", None):
-            made: Any = xeo.embed(opened, model("unet"), chunk=256, backend=backend)
+        # Small blocks have many seams; what xeo picks, it picks for blocks of its own choice.
+        for backend, chunk in (("eager", 256), (None, None)):
+            made: Any = xeo.embed(opened, model("unet"), chunk=chunk, backend=backend)
             target = Path(folder) / f"{backend}.zarr"
             seen = xeo.write(made, target, progress=False, profile=True)
             assert seen is not None

@@ -19,8 +19,8 @@ def vit(args: argparse.Namespace) -> Iterator[Verdict]:
     work = _work("vit", args, dates=1 if args.quick else 4, size=1024 if args.quick else 1536)
     peers = ("loop", "xbatcher", "apply_ufunc", "map_blocks")
     # What an expert would do by hand on this kind of processor; no promise is about it.
-    packed = [tuned(peer, packed=True) for peer in ("loop", "map_blocks")]
-    found = race([EAGER, *LIMITS, PICKED, *_both(peers), *packed], work, args)
+    packed = tuned("loop", packed=True)
+    found = race([EAGER, *LIMITS, PICKED, *_both(peers), packed], work, args)
     limit = _limit(found)
     table(_title("ViT-S/16, windows of 224", work), "windows/s", found, limit)
     eager, picked = found[EAGER.label].rate, found[PICKED.label].rate
@@ -66,7 +66,7 @@ def unet(args: argparse.Namespace) -> Iterator[Verdict]:
     best = found["map_overlap tuned"].rate
     yield _least("U-Net: beside map_overlap tuned", found[PICKED.label].rate / best, 1.15)
     # A convolution on two threads rounds otherwise than on one: both sides take one.
-    seen = measure("_engine_child.py", "exact", "1024", env={"OMP_NUM_THREADS": "1"})
+    seen = measure("_engine_child.py", "exact", str(work.size), env={"OMP_NUM_THREADS": "1"})
     print("\n| U-Net beside the whole image | largest difference, of the largest value |")
     print("|---|---|")
     for name, largest in seen["found"].items():

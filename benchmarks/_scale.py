@@ -17,12 +17,13 @@ def memory(args: argparse.Namespace) -> Iterator[Verdict]:
     """Peak memory of a cube, of one of four times the area, and of one of four times the dates."""
     size, dates = (1024, 4) if args.quick else (2048, 6)
     cubes = {"base": (dates, size), "area x 4": (dates, 2 * size), "dates x 4": (4 * dates, size)}
+    once = argparse.Namespace(**{**vars(args), "rounds": 1})
     peaks = {}
     for name, (many, side) in cubes.items():
         # Blocks of one size: a small cube would be cut finer to keep all cores busy.
         chunk = 512 if args.quick else 1024
         work = Work("mlp", str(cube(many, side, 1)), many, side, 1, chunk=chunk)
-        peaks[name] = race([PICKED], work, args, base=None)[PICKED.label].peak
+        peaks[name] = race([PICKED], work, once, base=None)[PICKED.label].peak
     print("\n### Memory\n\n| cube | peak MB |\n|---|---|")
     for name, (many, side) in cubes.items():
         print(f"| {name}: {many} x {side}² | {peaks[name]:.0f} |")
@@ -37,7 +38,9 @@ def load(args: argparse.Namespace) -> Iterator[Verdict]:
     work = Work("vit", str(cube(dates, size, 1)), dates, size, 1)
     # The loop gives every core to each call of the network: threads that wait for each other.
     rows = [PICKED, Entry("loop", "as shipped")]
-    entries = [e for row in rows for e in (row, replace(row, kind=f"{row.kind} loaded", spin=True))]
+    entries = [
+        e for row in rows for e in (row, replace(row, kind=f"{row.kind} loaded".strip(), spin=True))
+    ]
     found = race(entries, work, args, base=None)
     table("ViT-S/16 while one core is taken", "windows/s", found, None)
     kept = [
