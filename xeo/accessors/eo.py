@@ -27,6 +27,7 @@ class DataArrayAccessor(_Accessor):
     to_video = bind(xr.DataArray, ops.to_video)
     to_xarrayvideo = bind(xr.DataArray, ops.to_xarrayvideo)
     write = bind(xr.DataArray, ops.write)
+    plan = bind(xr.DataArray, ops.plan)
     compress = bind(xr.DataArray, ops.compress)
     encoding = bind(xr.DataArray, ops.encoding)
 
@@ -47,6 +48,8 @@ class DatasetAccessor(_Accessor):
     encoding = bind(xr.Dataset, ops.encoding)
     unstack_bands = bind(xr.Dataset, ops.unstack_bands)
     to_video = bind(xr.Dataset, ops.to_video)
+    write = bind(xr.Dataset, ops.write)
+    plan = bind(xr.Dataset, ops.plan)
     to_xarrayvideo = bind(xr.Dataset, ops.to_xarrayvideo)
 
     @property

@@ -123,7 +123,9 @@ class Cached:
                 sizes = [part.stop - part.start for part in region]
                 made = namespace_of(chunk).empty(sizes, dtype=self.dtype)
             self._copy(chunk, self._where(key), region, made)
-        return made
+        assert made is not None
+        whole: NDArray[Any] = made
+        return whole
 
     def _fetch(self, keys: list[Key]) -> dict[Key, NDArray[Any]]:
         """Read chunks, at once where they fill a rectangle: they are decoded side by side."""

@@ -13,11 +13,14 @@ import numpy as np
 from xeo import options
 from xeo.engine.heap import large_buffers
 from xeo.engine.job import Job
+from xeo.engine.plan import Plan
 from xeo.engine.source import Feed, Part, is_dask
 
 Chunks = tuple[tuple[int, ...], ...]
 #: Dask name to job, so that a writer can run the plan itself rather than the graph.
 _JOBS: WeakValueDictionary[str, Job] = WeakValueDictionary()
+#: The same for plans, which tasks that are fed by other arrays hold too.
+_PLANS: WeakValueDictionary[str, Plan] = WeakValueDictionary()
 #: Ends the Dask name of the valid fractions that are made beside the values.
 _VALID = "-valid"
 
@@ -49,7 +52,7 @@ def build(job: Job, *, name: str, dtype: Any) -> tuple[Any, Any]:
     chunks, beside = job.plan.chunks, job.plan.valid_chunks
     if not job.counts:
         array = make(job, name, dtype, chunks)
-        _JOBS[array.name] = job
+        _JOBS[array.name], _PLANS[array.name] = job, job.plan
         return array, None
     # Blocks that hold both outputs, cut as the second one is.
     both = make(job, f"{name}-both", dtype, beside)
@@ -70,7 +73,8 @@ def build(job: Job, *, name: str, dtype: Any) -> tuple[Any, Any]:
         meta=np.empty((0,) * len(beside), np.float32),
         name=name + _VALID,
     )
-    _JOBS[values.name] = _JOBS[valid.name] = job
+    for one in (values, valid):
+        _JOBS[one.name], _PLANS[one.name] = job, job.plan
     return values, valid
 
 
@@ -113,6 +117,11 @@ def job_of(array: Any) -> Job | None:
     if job is None or any(is_dask(p.array) for m in job.modalities for p in m.source.inputs):
         return None
     return job
+
+
+def plan_of(array: Any) -> Plan | None:
+    """Return the plan behind a lazy array, if it has one, wherever it reads from."""
+    return _PLANS.get(getattr(array, "name", ""))
 
 
 def is_valid_fraction(array: Any) -> bool:

@@ -10,7 +10,9 @@ from xeo.ops.inspect import inspect
 from xeo.ops.models import list_models
 from xeo.ops.open import open_cube
 from xeo.ops.patches import draw_patches
+from xeo.ops.plan import plan
 from xeo.ops.stack import open_zarr, unstack_bands
+from xeo.ops.tune import tune
 from xeo.ops.verify import decompress, verify
 from xeo.ops.write import write
 from xeo.ops.xarrayvideo import to_xarrayvideo
@@ -28,8 +30,10 @@ __all__ = [
     "list_models",
     "open_cube",
     "open_zarr",
+    "plan",
     "to_video",
     "to_xarrayvideo",
+    "tune",
     "unstack_bands",
     "verify",
     "write",
