@@ -11,6 +11,7 @@ from xeo.cli.embed import embed
 from xeo.cli.group import Commands
 from xeo.cli.inspect import inspect
 from xeo.cli.models import models
+from xeo.cli.tune import tune
 from xeo.cli.verify import verify
 
 
@@ -30,5 +31,5 @@ def main() -> None:
     """Run Earth-observation models on data cubes, and compress cubes."""
 
 
-for _command in (embed, classify, models, compress, decompress, verify, inspect):
+for _command in (embed, classify, models, tune, compress, decompress, verify, inspect):
     main.add_command(_command)

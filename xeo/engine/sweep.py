@@ -349,6 +349,28 @@ class Sweep:
         return bad[:, begin[0] : begin[0] + real[0], begin[1] : begin[1] + real[1]], real
 
 
+def sampler(job: Job) -> Callable[[int | None, int], Any] | None:
+    """Return what cuts samples for a trial from the first block with something in it.
+
+    Parameters
+    ----------
+    job : Job
+        What is to be done.
+
+    Returns
+    -------
+    callable, optional
+        As `settle` wants it; None where some blocks, spread over the cube, have no valid pixel.
+    """
+    count = job.plan.blocks
+    for number in sorted({count // 2, *range(0, count, -(-count // 16))}):
+        inputs = job.read(job.plan.index(number))
+        sweep = Sweep(job, inputs.blocks, job.canonical(inputs.index))
+        if sweep.bad is not None and not sweep.bad.all():
+            return sweep._sample
+    return None
+
+
 def _uses(axis: Axis, first: int, cells: int) -> int:
     """Return how many blocks of an axis meet a window's kept cells."""
     low, high = (axis.block_of(cell) for cell in (first, min(first + cells, axis.cells) - 1))

@@ -113,7 +113,7 @@ def _key(job: Job) -> Any:
 def _decide(job: Job, sample: Callable[[int | None, int], Any]) -> Settled:
     plan, spec = job.plan, job.plan.spec
     calls = plan.windows / plan.batch
-    batches, sides = _candidates(plan, fixed=job.batch is not None)
+    batches, sides = candidates(plan, fixed=job.batch is not None)
     if plan.windows < FEW and job.backend is None:
         batches, sides = batches[:1], sides[:1]
         calls = 0.0
@@ -132,7 +132,7 @@ def _decide(job: Job, sample: Callable[[int | None, int], Any]) -> Settled:
     return Settled(choice, backends.runner(job.model, choice), choice.batch, side)
 
 
-def _candidates(plan: Plan, *, fixed: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def candidates(plan: Plan, *, fixed: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return batches and sides to try, the plan's own first."""
     if plan.spec.window is not None:
         if fixed:

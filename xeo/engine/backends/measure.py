@@ -84,14 +84,14 @@ def choose(
     names : sequence of str, optional
         Backends to try; None for all that are suitable.
     fresh : bool
-        Measure again, whatever is remembered.
+        Measure again, whatever is remembered or set in the environment.
 
     Returns
     -------
     Choice
     """
     first = (sides[0] if sides else None, batches[0])
-    forced = backend or options.forced_backend()
+    forced = backend or (None if fresh else options.forced_backend())
     plain = Choice("eager", *first, precision, threads)
     if forced is not None:
         check(forced)
@@ -111,7 +111,9 @@ def choose(
         kinds = tuple(one for one in kinds if one.name in names)
     bench = _Bench(model, sample, plain, calls, seconds)
     if held is not None and (held[1] or not bench.pays_more(held[0], kinds)):
-        return _fitted(held[0], sides, batches)
+        found = bench.reused(held[0], kinds)
+        if found is not None:
+            return _fitted(found, sides, batches)
     made = bench.choice(bench.explore(kinds, sizes))
     if name is not None and names is None:
         remembered.save(name, made, thorough=bench.thorough)
@@ -189,10 +191,9 @@ class _Bench:
         """Try the model itself on all sizes, backends on the best one, the best on the others."""
         self.model(self.sample(*sizes[0]))  # which loads its weights
         trials = [self._eager(sizes[0])]
-        if not self.willing:
-            # Where there is no time for a few calls, a long job allows more.
-            few = _FEW * _units(*sizes[0]) / _rate(trials[0])
-            self.seconds = max(self.seconds, min(LONG * self._job(trials), few))
+        # Where there is no time for a few calls, a long job allows more.
+        few = _FEW * _units(*sizes[0]) / _rate(trials[0])
+        self.seconds = max(self.seconds, min(LONG * self._job(trials), few))
         for size in sizes[1:]:
             if self._affords(trials[-1], size, share=0.25):
                 trials.append(self._eager(size))
@@ -234,6 +235,32 @@ class _Bench:
         eager = [one for one in held.trials if one.backend == "eager" and one.rate]
         left = [one for one in kinds if one.name not in tried]
         return not eager or any(self._long_enough(one, eager) for one in left)
+
+    def reused(self, held: Choice, kinds: Sequence[Backend]) -> Choice | None:
+        """Return a remembered choice, or the next best where this job is too short for it."""
+        eager = [one for one in held.trials if one.backend == "eager" and one.rate]
+        # What keeps its programs has them at hand; what compiles does so in each process.
+        ready = {
+            one.name
+            for one in kinds
+            if not any(map(lacks, one.packages))
+            and not remembered.crashed(self.model, one)
+            and (one.keeps or not one.seconds or (eager and self._long_enough(one, eager)))
+        }
+        if held.backend in ready:
+            return held
+        left = [one for one in held.trials if one.rate and one.backend in ready]
+        if not left:
+            return None
+        best = max(left, key=_rate)
+        return replace(
+            held,
+            backend=best.backend,
+            side=best.side,
+            batch=best.batch,
+            difference=best.difference,
+            cosine=best.cosine if held.precision == "fast" else None,
+        )
 
     def _job(self, trials: Sequence[Trial]) -> float:
         """Return how long the job takes with the model itself, in seconds."""
