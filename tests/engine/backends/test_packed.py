@@ -64,7 +64,11 @@ def test_linear_layers_are_as_they_are(lead, given, made, bias, layout, seed):
     torch.manual_seed(seed)
     weight = torch.randn(made, given)
     shift = torch.randn(made) if bias else None
-    x = torch.randn(*lead, 2 * given)[..., ::2] if layout == "strided" else torch.randn(*lead, given)
+    x = (
+        torch.randn(*lead, 2 * given)[..., ::2]
+        if layout == "strided"
+        else torch.randn(*lead, given)
+    )
     if layout == "expanded":
         x = x.expand(3, *x.shape)
     near(twice(lambda: F.linear(x, weight, shift)), F.linear(x, weight, shift))
@@ -131,10 +135,13 @@ def test_weights_that_are_made_anew_are_never_packed(monkeypatch):
 
 def test_packed_weights_go_with_the_tensor():
     held = len(packed._SHELF._found)
-    weight = torch.randn(7, 7)
-    twice(lambda: F.linear(torch.randn(2, 7), weight))
-    assert len(packed._SHELF._found) == held + 1
-    del weight
+
+    def run():
+        weight = torch.randn(7, 7)
+        twice(lambda: F.linear(torch.randn(2, 7), weight))
+        assert len(packed._SHELF._found) == held + 1
+
+    run()
     gc.collect()
     assert len(packed._SHELF._found) == held
 
