@@ -72,11 +72,8 @@ def test_every_page_is_in_a_list_of_contents():
 def _commands() -> list[str]:
     pages = [*(DOCS / "how_to").glob("*.rst"), DOCS.parent / "README.md"]
     text = "\n".join(path.read_text("utf-8") for path in pages)
-    return re.findall(
-        r"(?:^ {3}|`)(xeo (?:embed|classify|models|compress|decompress|verify|inspect)\b[^`\n]*)",
-        text,
-        re.MULTILINE,
-    )
+    names = "embed|classify|models|tune|compress|decompress|verify|inspect"
+    return re.findall(rf"(?:^ {{3}}|`)(xeo (?:{names})\b[^`\n]*)", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", _commands())
