@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 
 from xeo.engine.backends.call import Backend, Call, Request, UnsuitedError
+from xeo.engine.backends.packed import layers
 from xeo.lazy import require
 from xeo.spec import Batch
 
 
 def _prepare(request: Request) -> Call:
-    if "torch" not in sys.modules:
-        raise UnsuitedError("the model does not run on torch")
+    if not layers(request):
+        raise UnsuitedError("the model has no linear layer or convolution of torch")
     torch = require("torch", purpose="run a model in bfloat16")
     model = request.model
 

@@ -67,20 +67,28 @@ _SHELF = _Shelf()
 
 
 def _prepare(request: Request) -> Call:
-    if "torch" not in sys.modules:
-        raise UnsuitedError("the model does not run on torch")
-    torch = require("torch", purpose="pack the layers of a model")
-    if not torch.backends.mkldnn.is_available():
+    torch = sys.modules.get("torch")
+    if torch is not None and not torch.backends.mkldnn.is_available():
         raise UnsuitedError("torch was built without oneDNN")
+    # Weights are packed when they are met again: what is compared next is what runs later.
+    if not layers(request):
+        raise UnsuitedError("the model has no linear layer or convolution of torch")
     mode, model = _mode(), request.model
 
     def call(x: Any) -> Any:
         with mode():
             return model(x)
 
-    # Weights are packed when they are met again: what is compared next is what runs later.
-    call(request.example)
     return call
+
+
+def layers(request: Request) -> int:
+    """Call a model once, and return how many linear layers and convolutions it ran."""
+    if "torch" not in sys.modules:
+        return 0
+    with _mode()() as seen:
+        request.model(request.example)
+    return int(seen.met)
 
 
 @cache
@@ -91,10 +99,13 @@ def _mode() -> Any:
     instead = {functional.linear: _linear, functional.conv2d: _convolution}
 
     class Packed(torch.overrides.TorchFunctionMode):  # type: ignore[misc, name-defined]
+        met = 0
+
         def __torch_function__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
             packed = instead.get(func)
+            self.met += packed is not None
             made = None if packed is None else packed(*args, **(kwargs or {}))
             return func(*args, **(kwargs or {})) if made is None else made
 
