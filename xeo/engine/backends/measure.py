@@ -191,6 +191,12 @@ class _Bench:
         """Try the model itself on all sizes, backends on the best one, the best on the others."""
         self.model(self.sample(*sizes[0]))  # which loads its weights
         trials = [self._eager(sizes[0])]
+        if (
+            not self.willing
+            and (short := PREPARE * self._job(trials) / options.cores()) < self.seconds
+        ):
+            # A short job must not lose more by the trial than it can gain.
+            self.seconds, self.thorough = short, False
         # Where there is no time for a few calls, a long job allows more.
         few = _FEW * _units(*sizes[0]) / _rate(trials[0])
         self.seconds = max(self.seconds, min(LONG * self._job(trials), few))
