@@ -4,7 +4,7 @@ import torch
 
 from xeo.errors import ModelError, WeightsError
 from xeo.models import from_exported
-from xeo.spec import ModelSpec
+from xeo.spec import Exportable, ModelSpec
 from xeo.testing import EmbedderTests, make_batch
 
 
@@ -31,6 +31,17 @@ class TestFromExported(EmbedderTests):
         x = make_batch(model.spec, samples)
         want = module.eval()(torch.from_numpy(x)).detach()
         np.testing.assert_allclose(model(x), want, rtol=1e-5, atol=1e-6)
+
+
+def test_its_module_can_be_exported_again(module, tmp_path):
+    spec = ModelSpec("small", bands=("red", "nir"), window=16, stride=2, channels=3)
+    model = from_exported(export(module, tmp_path / "m.pt2", 16, any_number=True), spec)
+    assert isinstance(model, Exportable)
+    x = make_batch(spec, 3)
+    sizes = ({0: torch.export.Dim.AUTO},)
+    again = torch.export.export(model.module(), (torch.from_numpy(x),), dynamic_shapes=sizes)
+    made = again.module()(torch.from_numpy(x[:2])).detach()
+    np.testing.assert_allclose(made, model(x[:2]), rtol=1e-5, atol=1e-6)
 
 
 class TestFixedNumberOfSamples(TestFromExported):

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from xeo.errors import ModelError, OptionError, WeightsError
 from xeo.models import from_torch
 from xeo.models.adapters import torch_module
-from xeo.spec import Batch, Input, ModelSpec
+from xeo.spec import Batch, Exportable, Input, ModelSpec
 from xeo.testing import ClassifierTests, EmbedderTests, make_batch
 
 
@@ -326,3 +326,12 @@ def test_equal_models_have_equal_names_in_a_graph(module, spec):
     model = from_torch(module, spec)
     assert tokenize(model) == tokenize(pickle.loads(pickle.dumps(model)))
     assert tokenize(model) == tokenize(from_torch(copy.deepcopy(module), spec))
+
+
+def test_its_module_is_the_one_that_runs(tmp_path):
+    spec = ModelSpec("small", bands=("red", "nir"), channels=3)
+    model = from_torch(torch.nn.Conv2d(2, 3, 3, padding=1), spec, folder=tmp_path)
+    assert isinstance(model, Exportable)
+    module, x = model.module(), torch.rand(2, 2, 8, 8)
+    assert not module.training
+    assert torch.equal(module(x), model(x))

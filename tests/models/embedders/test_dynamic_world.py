@@ -13,7 +13,7 @@ from xeo.errors import DimensionError
 from xeo.models import torch_runtime
 from xeo.models.embedders import dynamic_world
 from xeo.models.embedders.dynamic_world import DynamicWorld, DynamicWorldClasses
-from xeo.spec import Classifier, Embedder
+from xeo.spec import Classifier, Embedder, Exportable
 
 torch = pytest.importorskip("torch")
 
@@ -56,6 +56,20 @@ def real_weights(weights_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def image() -> np.ndarray[Any, Any]:
     rng = np.random.default_rng(1)
     return rng.gamma(2.0, 800.0, (2, 9, 20, 24)).astype("f4")
+
+
+@pytest.mark.parametrize("model", [DynamicWorld(), DynamicWorldClasses()])
+def test_a_program_made_of_it_makes_the_same_numbers(
+    model: Any, random_weights: list[str], image: np.ndarray[Any, Any]
+) -> None:
+    assert isinstance(model, Exportable)
+    example, auto = torch.from_numpy(image[..., :16, :18].copy()), torch.export.Dim.AUTO
+    sizes = ({0: auto, 2: auto, 3: auto},)
+    program = torch.export.export(model.module(), (example,), dynamic_shapes=sizes, strict=False)
+    want = model(image)
+    with torch.inference_mode():
+        made = program.module()(torch.from_numpy(image)).numpy()
+    np.testing.assert_allclose(made, want, rtol=0, atol=1e-5 * np.abs(want).max())
 
 
 # --- what it says of itself ------------------------------------------------------------------

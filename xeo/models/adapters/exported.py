@@ -29,19 +29,27 @@ class ExportedModel:
         """Return what the program makes of an array ``(sample, band, y, x)``."""
         return run_module(self.spec, self._module_on, x)
 
+    def module(self) -> torch.nn.Module:
+        """Return the program as a module, for backends that convert it."""
+        module: torch.nn.Module = self._program().module()
+        return module
+
     def _module_on(self, device: torch.device) -> torch.nn.Module:
         return module_for(self, lambda: self._load(device), device)
 
-    def _load(self, device: torch.device) -> Any:
+    def _program(self) -> Any:
         export = require("torch.export", purpose="run an exported program")
         path = self.file.checked()
         try:
-            program = export.load(path)
+            return export.load(path)
         except Exception as err:  # a zip of something else makes the loader raise anything
             raise WeightsError(
                 f"expected a program saved by torch.export in {path}, got {type(err).__name__}: "
                 f"{str(err)[:300]}"
             ) from err
+
+    def _load(self, device: torch.device) -> Any:
+        program = self._program()
         if device.type != "cpu":
             passes = require("torch.export.passes", purpose="move an exported program")
             program = passes.move_to_device_pass(program, str(device))
