@@ -111,7 +111,7 @@ def test_weights_are_packed_once_for_all_threads(monkeypatch):
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == ["linear"]
+    assert found == [("linear", False)]
 
 
 def test_a_write_to_the_weights_is_noticed():
@@ -173,6 +173,21 @@ def test_a_model_is_run_with_what_it_is_called_with():
     call = packed.PACKED.prepare(Request(model, x))
     assert compare(call(x)[..., None, None], model(x)[..., None, None]).difference <= 1e-5
     assert all(one is x for one in seen)
+
+
+@pytest.mark.parametrize(
+    "build", [lambda: torch.nn.Linear(64, 32), lambda: torch.nn.Conv2d(8, 8, 3)]
+)
+def test_half_precision_is_near_and_of_the_same_type(build):
+    torch.manual_seed(0)
+    layer, x = build(), torch.randn(2, 8, 64, 64)
+    twice(lambda: layer(x))
+    for _ in range(2):
+        with packed._mode()(half=True):
+            made = layer(x)
+    assert made.dtype == torch.float32
+    far = float((made - layer(x)).abs().max() / layer(x).abs().max())
+    assert 1e-5 < far < 2e-2
 
 
 def test_torch_without_onednn_says_so(monkeypatch):

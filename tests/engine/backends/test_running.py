@@ -112,6 +112,28 @@ def test_a_shape_that_a_backend_cannot_do_runs_eagerly(backend):
         assert np.array_equal(quietly(run, ones(1, 2, 4, size)), ones(1, 2, 4, size) * 2)
 
 
+def test_it_is_not_prepared_anew_for_each_shape(backend, monkeypatch):
+    made = []
+
+    def prepare(request):
+        made.append(request)
+
+        def call(x):
+            if x.shape != request.example.shape:
+                raise UnsuitedError("another size")
+            return x * np.float32(2)
+
+        return call
+
+    monkeypatch.setitem(TABLE, "packed", Backend("packed", prepare))
+    run = Runner(Doubling(), Choice("packed"))
+    for size in (4, 6, 8, 6):
+        assert np.array_equal(quietly(run, ones(1, 2, 4, size)), ones(1, 2, 4, size) * 2)
+    assert len(made) == 1
+    run.attempt(ones(1, 2, 4, 6), again=True)
+    assert len(made) == 2
+
+
 def test_a_crash_later_on_ends_it(backend):
     well = [True]
     run = backend(lambda x: x * np.float32(2) if well[0] else fails(x))

@@ -44,7 +44,7 @@ def test_a_fixed_number_of_samples_is_fed_in_pieces(name):
     assert compare(call(x), wanted).suits("exact")
 
 
-@pytest.mark.parametrize("name", ["bfloat16", "openvino-bfloat16"])
+@pytest.mark.parametrize("name", ["bfloat16", "packed-bfloat16", "openvino-bfloat16"])
 def test_half_precision_is_near(name):
     net = Net("half", lambda: torch.nn.Conv2d(3, 64, 3, padding=1), channels=64)
     x = pixels(1, 3, 32, 32)
@@ -53,7 +53,7 @@ def test_half_precision_is_near(name):
         with torch.inference_mode():
             return net.module()(torch.from_numpy(x)).float().numpy()
 
-    made = prepared(name, model if name == "bfloat16" else net, x)(x)
+    made = prepared(name, net if name == "openvino-bfloat16" else model, x)(x)
     assert compare(made, model(x)).suits("fast")
 
 

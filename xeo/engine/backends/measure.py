@@ -138,10 +138,12 @@ def _fitted(choice: Choice, sides: Sequence[int], batches: Sequence[int]) -> Cho
     if sides and side not in sides:
         smaller = [one for one in sides if one <= (side or 0)]
         side = max(smaller) if smaller else min(sides)
+    batch, shape = batches[0], choice.shape
     if not sides:
-        batch = max([n for n in batches if n <= choice.batch], default=min(batches))
-        return replace(choice, side=None, batch=batch, remembered=True)
-    return replace(choice, side=side, batch=batches[0], remembered=True)
+        side, batch = None, max([n for n in batches if n <= choice.batch], default=min(batches))
+    if shape is not None:
+        shape = (batch, *shape[1:]) if side == choice.side else None
+    return replace(choice, side=side, batch=batch, shape=shape, remembered=True)
 
 
 def _refused(made: Choice, model: Any) -> Choice:
@@ -319,7 +321,7 @@ class _Bench:
             return replace(blank, why=f"{_SHORT} a longer trial")
         try:
             before = running.prepared
-            call, _ = running.attempt(beside.x)
+            call, _ = running.attempt(beside.x, again=True)
             self.paid += running.prepared if running.prepared != before else 0.0
             made, best = self._timed(call, beside.x)
         except Exception as err:

@@ -12,7 +12,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from xeo.engine.backends.call import Backend, Call, Request, UnsuitedError
@@ -66,27 +66,27 @@ def _state(weight: Tensor) -> tuple[int, int]:
 _SHELF = _Shelf()
 
 
-def _prepare(request: Request) -> Call:
+def _prepare(request: Request, *, half: bool) -> Call:
     torch = sys.modules.get("torch")
     if torch is not None and not torch.backends.mkldnn.is_available():
         raise UnsuitedError("torch was built without oneDNN")
     # Weights are packed when they are met again: what is compared next is what runs later.
-    if not layers(request):
+    if not layers(request, half=half):
         raise UnsuitedError("the model has no linear layer or convolution of torch")
     mode, model = _mode(), request.model
 
     def call(x: Any) -> Any:
-        with mode():
+        with mode(half):
             return model(x)
 
     return call
 
 
-def layers(request: Request) -> int:
+def layers(request: Request, *, half: bool = False) -> int:
     """Call a model once, and return how many linear layers and convolutions it ran."""
     if "torch" not in sys.modules:
         return 0
-    with _mode()() as seen:
+    with _mode()(half) as seen:
         request.model(request.example)
     return int(seen.met)
 
@@ -99,14 +99,16 @@ def _mode() -> Any:
     instead = {functional.linear: _linear, functional.conv2d: _convolution}
 
     class Packed(torch.overrides.TorchFunctionMode):  # type: ignore[misc, name-defined]
-        met = 0
+        def __init__(self, half: bool = False) -> None:
+            super().__init__()
+            self.half, self.met = half, 0
 
         def __torch_function__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
             packed = instead.get(func)
             self.met += packed is not None
-            made = None if packed is None else packed(*args, **(kwargs or {}))
+            made = None if packed is None else packed(self.half, *args, **(kwargs or {}))
             return func(*args, **(kwargs or {})) if made is None else made
 
     return Packed
@@ -130,19 +132,22 @@ def _plain(*tensors: Any) -> bool:
     )
 
 
-def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
+def _linear(half: bool, x: Any, weight: Any, bias: Any = None) -> Any:
     if not _plain(x, weight, bias) or weight.ndim != 2 or x.shape[-1] != weight.shape[1]:
         return None
     ops = sys.modules["torch"].ops.mkldnn
 
     def pack() -> Any:
-        return ops._reorder_linear_weight(weight.detach(), None)
+        return ops._reorder_linear_weight(_as(weight.detach(), half), None)
 
-    packed = _SHELF.get(weight, "linear", pack)
-    return None if packed is None else ops._linear_pointwise(x, packed, bias, "none", [], "")
+    packed = _SHELF.get(weight, ("linear", half), pack)
+    if packed is None:
+        return None
+    return ops._linear_pointwise(_as(x, half), packed, _as(bias, half), "none", [], "").float()
 
 
 def _convolution(
+    half: bool,
     x: Any,
     weight: Any,
     bias: Any = None,
@@ -158,14 +163,21 @@ def _convolution(
     steps = [_pair(one) for one in (padding, stride, dilation)]
 
     def pack() -> Any:
-        return ops._reorder_convolution_weight(weight.detach(), *steps, groups, list(x.shape))
+        plain = _as(weight.detach(), half)
+        return ops._reorder_convolution_weight(plain, *steps, groups, list(x.shape))
 
-    packed = _SHELF.get(weight, (str(steps), groups), pack)
+    packed = _SHELF.get(weight, (str(steps), groups, half), pack)
     if packed is None:
         return None
     # The output has the layout of the input: one conversion does for a chain of layers.
-    x = x.contiguous(memory_format=torch.channels_last)
-    return ops._convolution_pointwise(x, packed, bias, *steps, groups, "none", [], "")
+    x = _as(x, half).contiguous(memory_format=torch.channels_last)
+    return ops._convolution_pointwise(
+        x, packed, _as(bias, half), *steps, groups, "none", [], ""
+    ).float()
+
+
+def _as(tensor: Any, half: bool) -> Any:
+    return tensor.bfloat16() if half and tensor is not None else tensor
 
 
 def _pair(value: Any) -> list[int]:
@@ -173,4 +185,8 @@ def _pair(value: Any) -> list[int]:
     return both * 2 if len(both) == 1 else both
 
 
-PACKED = Backend("packed", _prepare, packages=("torch",))
+PACKED = Backend("packed", partial(_prepare, half=False), packages=("torch",))
+#: Only these layers in half precision: what lies between them stays as it is.
+PACKED_BFLOAT16 = Backend(
+    "packed-bfloat16", partial(_prepare, half=True), precision="fast", packages=("torch",)
+)

@@ -61,7 +61,7 @@ class Runner:
         except Exception as err:
             return self._instead(x, err)
 
-    def attempt(self, x: Any, *, fresh: bool = False) -> tuple[Call, Any]:
+    def attempt(self, x: Any, *, fresh: bool = False, again: bool = False) -> tuple[Call, Any]:
         """Return what takes the place of the model for such arrays, and what that makes.
 
         Parameters
@@ -70,6 +70,8 @@ class Runner:
             To prepare for, and to call with.
         fresh : bool
             Pass over what was prepared before, in this process or on disk.
+        again : bool
+            Prepare once more where what was prepared before does not fit.
 
         Raises
         ------
@@ -80,6 +82,8 @@ class Runner:
             for call in () if fresh else self._calls:
                 with contextlib.suppress(UnsuitedError):
                     return call, call(x)
+            if self._calls and not fresh and not again:
+                raise UnsuitedError("it was prepared for other shapes")
             call = self._prepare(self._like_chosen(x), fresh=fresh)
             return call, call(x)
 

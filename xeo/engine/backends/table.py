@@ -9,13 +9,22 @@ from xeo.engine.backends.eager import EAGER
 from xeo.engine.backends.half import BFLOAT16
 from xeo.engine.backends.onnx import ONNXRUNTIME
 from xeo.engine.backends.openvino import OPENVINO, OPENVINO_BFLOAT16
-from xeo.engine.backends.packed import PACKED
+from xeo.engine.backends.packed import PACKED, PACKED_BFLOAT16
 from xeo.errors import OptionError
 
 #: In the order in which they are tried: those that need no preparation first.
 TABLE = {
     one.name: one
-    for one in (EAGER, PACKED, BFLOAT16, OPENVINO, OPENVINO_BFLOAT16, ONNXRUNTIME, COMPILE)
+    for one in (
+        EAGER,
+        PACKED,
+        PACKED_BFLOAT16,
+        BFLOAT16,
+        OPENVINO,
+        OPENVINO_BFLOAT16,
+        ONNXRUNTIME,
+        COMPILE,
+    )
 }
 
 
