@@ -8,6 +8,8 @@ from click.testing import CliRunner
 import xeo
 from xeo.cli import main
 
+pytest.importorskip("torch")
+
 
 @pytest.fixture(autouse=True)
 def _own_folder(monkeypatch, tmp_path):

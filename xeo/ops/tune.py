@@ -178,7 +178,7 @@ def tune(
 
     Examples
     --------
-    >>> found = xeo.tune("band_stats", seconds=0.1, backends=["packed"])
+    >>> found = xeo.tune("band_stats", seconds=0.1, backends=["eager"])
     >>> found.choice.backend
     'eager'
     """
