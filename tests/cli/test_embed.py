@@ -287,7 +287,9 @@ def test_there_are_examples():
 def test_the_examples_of_the_help_work(here, line, request):
     if "s3://" in line:
         line += " --dry-run"  # without the network or s3fs it gets as far as a clear error
-    if "presto" in line or "classify" in line:
+    if line.startswith("xeo tune ") and "--forget" not in line:
+        line += " --backend packed --seconds 0.1"  # converting and compiling take a minute
+    if "presto" in line or "classify" in line or "dynamic_world" in line:
         request.getfixturevalue("weights_dir")
         pytest.importorskip("torch")
     _, *arguments = shlex.split(line)
