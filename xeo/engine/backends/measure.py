@@ -213,7 +213,7 @@ class _Bench:
         trials += [trial for _, trial in made]
         pairs = sorted((pair for pair in made if pair[1].rate), key=lambda pair: -_rate(pair[1]))
         for one, trial in pairs[:2]:
-            for size in _around(sizes, _size(best)):
+            for size in _around(sizes, _size(best), every=self.willing):
                 if self._affords(trial, size, share=0.5):
                     trials.append(self._try(one, size))
         return [*trials, *self.refused]
@@ -242,7 +242,7 @@ class _Bench:
     def pays_more(self, held: Choice, kinds: Sequence[Backend]) -> bool:
         """Whether this job is long enough for a backend that a shorter one did not try."""
         self.known = {one.backend: one.prepare for one in held.trials if one.prepare}
-        tried = {one.backend for one in held.trials if not one.why.startswith(_SHORT)}
+        tried = {one.backend for one in held.trials if not one.why.startswith((_SHORT, _NO_TIME))}
         eager = [one for one in held.trials if one.backend == "eager" and one.rate]
         left = [one for one in kinds if one.name not in tried]
         return not eager or any(self._long_enough(one, eager) for one in left)
@@ -318,7 +318,7 @@ class _Bench:
         running = runner(self.model, replace(self.plain, backend=backend.name, shape=None))
         if not self._affords(beside.trial, size, share=1.0):
             self.thorough = False
-            return replace(blank, why=f"{_SHORT} a longer trial")
+            return replace(blank, why=_NO_TIME)
         try:
             before = running.prepared
             call, _ = running.attempt(beside.x, again=True)
@@ -347,7 +347,7 @@ class _Bench:
         return made, max(best, 1e-9)
 
 
-_SHORT = "the job is too short for"
+_SHORT, _NO_TIME = "the job is too short for", "no time was left for its trial"
 
 
 def lacks(package: str) -> bool:
@@ -386,7 +386,8 @@ def _kept(size: Size, x: Any) -> float:
     return float(len(first) * math.prod(min(side, n) for n in first.shape[-2:]))
 
 
-def _around(sizes: Sequence[Size], best: Size) -> list[Size]:
-    """Return the sizes beside one."""
+def _around(sizes: Sequence[Size], best: Size, *, every: bool) -> list[Size]:
+    """Return the sizes beside one, or every other."""
     at = list(sizes).index(best)
-    return [one for one in sizes[max(0, at - 1) : at + 2] if one != best]
+    near = sizes if every else sizes[max(0, at - 1) : at + 2]
+    return [one for one in near if one != best]
