@@ -22,7 +22,7 @@ from xeo.engine.tuning import settled
 Place = tuple[slice, ...]
 #: Blocks from which on it is tried how they are read fastest.
 _MANY = 16
-#: How often a stored value is decoded from which on chunks are kept for the next blocks.
+#: How often blocks ask for a stored value from which on chunks are kept for the next blocks.
 _OFTEN = 1.25
 
 

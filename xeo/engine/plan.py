@@ -256,7 +256,10 @@ class Plan:
 
     @property
     def passes(self) -> float:
-        """How often each stored value is decoded: 1 when every chunk is read once."""
+        """How often blocks ask for each stored value: 1 when every chunk is in one block.
+
+        A run keeps chunks for the blocks that follow, and decodes fewer; see `engine.chunks`.
+        """
         space = [_passes(axis, self._reach(axis)) for axis in (self.y, self.x)]
         times = _passes(self.time, self._dates_read()) if self.spec.time == "each" else 1.0
         return times * space[0] * space[1]
