@@ -20,8 +20,9 @@ from xeo.engine.reading import faster
 from xeo.engine.tuning import settled
 
 Place = tuple[slice, ...]
-#: Blocks from which on it is tried how they are read fastest.
-_MANY = 16
+#: Bytes of a job from which on it is tried how they are read fastest: a trial reads up to
+#: a hundred million.
+_MUCH = 4e9
 #: How often blocks ask for a stored value from which on chunks are kept for the next blocks.
 _OFTEN = 1.25
 
@@ -90,9 +91,10 @@ def _quicker(job: Job) -> Job:
     chunks = Chunks() if job.plan.passes > _OFTEN else None
     regions = job.regions(job.plan.index(job.plan.blocks // 2))
     modalities = []
+    much = job.plan.blocks * job.plan.read_bytes >= _MUCH
     for modality, region in zip(job.modalities, regions, strict=True):
         source = modality.source
-        if job.plan.blocks >= _MANY:
+        if much:
             # Several readers decode side by side: a thread each.
             source = faster(source, region, threads=1)
         if chunks is not None:
