@@ -433,3 +433,17 @@ def test_a_dataset_of_anything_is_written(tmp_path):
         xr.testing.assert_equal(again.compute().drop_attrs(), ds)
     with pytest.raises(OptionError, match="empty"):
         xeo.write(xr.Dataset(), tmp_path / "none.zarr")
+
+
+def test_blocks_of_nothing_are_left_out_and_others_are_not(tmp_path):
+    values = np.zeros((4, 4), "f4")
+    values[:2] = np.nan
+    values[0, 1], values[3, 3] = 1, np.nan
+    da = xr.DataArray(values, dims=("y", "x"), name="a").chunk({"y": 2, "x": 2})
+    xeo.write(da, tmp_path / "out.zarr", progress=False)
+    chunks = {str(one.relative_to(tmp_path / "out.zarr/a/c")) for one in
+              (tmp_path / "out.zarr/a/c").rglob("*") if one.is_file()}  # fmt: skip
+    # The first begins with NaN and goes on; the second is all NaN, which the fill value says.
+    assert chunks == {"0/0", "1/0", "1/1"}
+    with xr.open_zarr(tmp_path / "out.zarr") as again:
+        np.testing.assert_array_equal(again.a.values, values)

@@ -22,12 +22,14 @@ from functools import cache
 from xeo import options
 
 # Of <malloc.h>.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
 #: Cores that share a heap: fewer heaps waste less memory, more of them wait less for each other.
 _SHARE = 4
 _LARGE = 1 << 30
 #: What glibc itself moves up to in a process that has freed large buffers.
-_USUAL_MMAP, _USUAL_TRIM = 32 << 20, 64 << 20
+_USUAL_MMAP, _USUAL_TRIM, _USUAL_PAD = 32 << 20, 64 << 20, 128 << 10
+#: Free bytes at the end of a thread's heap: without them its parts of 64 MB come and go.
+_PAD = 16 << 20
 
 _lock = threading.Lock()
 _running = 0
@@ -58,6 +60,7 @@ def _enter(mallopt: Callable[[int, int], int]) -> None:
         if _running == 1:
             mallopt(_MMAP_THRESHOLD, _LARGE)
             mallopt(_TRIM_THRESHOLD, _LARGE)
+            mallopt(_TOP_PAD, _PAD)
             mallopt(_ARENA_MAX, max(1, options.cores() // _SHARE))
 
 
@@ -68,6 +71,7 @@ def _leave(mallopt: Callable[[int, int], int]) -> None:
         if _running == 0:
             mallopt(_MMAP_THRESHOLD, _USUAL_MMAP)
             mallopt(_TRIM_THRESHOLD, _USUAL_TRIM)
+            mallopt(_TOP_PAD, _USUAL_PAD)
             ctypes.CDLL(None).malloc_trim(0)
 
 

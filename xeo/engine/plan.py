@@ -16,6 +16,8 @@ from xeo.spec import ModelSpec
 BLOCK_BYTES = 128 * 2**20
 #: Bytes that the working memory of one model call may take.
 CALL_BYTES = 256 * 2**20
+#: The same for a batch of windows on a CPU, whose caches gain nothing by more.
+BATCH_BYTES = 64 * 2**20
 #: Longest side of a block, in input pixels; longer ones only cost memory.
 LONGEST = 1024
 #: Blocks that keep several workers busy to the end; a cube of fewer is cut finer.
@@ -344,6 +346,7 @@ def make_plan(
     overlap: int = 0,
     side: int | None = None,
     flip: tuple[bool, bool] = (False, False),
+    roomy: bool = False,
     inputs: tuple[str, ...] = (),
     inner: tuple[int, int, int] | None = None,
 ) -> Plan:
@@ -362,13 +365,15 @@ def make_plan(
     channels : int
         Length of the model's vectors.
     batch : int, optional
-        Windows per model call; None fits them into `CALL_BYTES`.
+        Windows per model call; None fits them into `BATCH_BYTES`.
     overlap : int
         Pixels shared by neighbouring windows.
     side : int, optional
         Wanted side of a block in input pixels; None decides by bytes and store chunks.
     flip : tuple of bool
         Whether rows and columns of the output run against the canonical order.
+    roomy : bool
+        Whether the model runs where large batches gain: on a GPU.
     inputs : tuple of str
         What is read, in words, for people.
     inner : tuple of int, optional
@@ -412,11 +417,11 @@ def make_plan(
         tile=tile,
         inputs=inputs,
     )
-    return plan if batch else _with_batch(plan)
+    return plan if batch else _with_batch(plan, CALL_BYTES if roomy else BATCH_BYTES)
 
 
-def _with_batch(plan: Plan) -> Plan:
-    return replace(plan, batch=int(np.clip(CALL_BYTES // plan._call_bytes(), 1, 64)))
+def _with_batch(plan: Plan, room: int) -> Plan:
+    return replace(plan, batch=int(np.clip(room // plan._call_bytes(), 1, 64)))
 
 
 def _dates_per_block(

@@ -220,6 +220,7 @@ def prepare(
         overlap=overlap,
         side=options.chunk,
         flip=cube.flip,
+        roomy=options.device not in (None, "cpu"),
         inputs=_described(cubes, modalities, reasons),
     )
     place = cube.place() if "latlon" in spec.needs else None

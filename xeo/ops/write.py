@@ -198,6 +198,7 @@ class _Target:
         self.path = path
         self.options = (options or None) if "://" in path else None
         self.arrays: dict[str, Any] = {}
+        self.unchecked: dict[str, Any] = {}
         self.group: Any = None
 
     def lay_out(self, ds: xr.Dataset) -> None:
@@ -229,8 +230,21 @@ class _Target:
             )
         self.group = zarr.open_group(self.path, mode="r+", storage_options=self.options)
         self.arrays = {name: self.group[name] for name in shapes}
+        self.unchecked = {
+            name: array.with_config({"write_empty_chunks": True})
+            for name, array in self.arrays.items()
+        }
         # Two blocks that share a chunk would overwrite each other.
         assert all(self.arrays[name].chunks == shape for name, shape in shapes.items())
+
+    def put(self, name: str, place: tuple[slice, ...], block: Any) -> None:
+        """Write a block, one that holds nothing but the fill value left out."""
+        array = self.arrays[name]
+        # Zarr looks at every value, which takes as long as writing them: it need not where the
+        # first one is something.
+        first = block[(0,) * block.ndim] if block.size else array.fill_value
+        empty = bool(first == array.fill_value) or bool(first != first)
+        (array if empty else self.unchecked[name])[place] = block
 
     def finish(self, profile: Profile) -> None:
         """Say that it is complete, and how it was made."""
@@ -336,7 +350,7 @@ class _Kept:
 
     def __setitem__(self, place: tuple[slice, ...], block: Any) -> None:
         with writing(self.target.path):
-            self.target.arrays[self.name][place] = block
+            self.target.put(self.name, place, block)
         if self.tally is not None:
             self.tally.count(self.report, block.size)
 
