@@ -150,3 +150,12 @@ def test_strips_name_every_block_once():
     for width in (1, 2, 5, 6, 100):
         assert sorted(plan.numbers(width)) == list(range(plan.blocks))
     assert list(plan.numbers(2))[:4] == [0, 1, 6, 7]
+
+
+def test_a_chunk_that_comes_twice_counts_once():
+    chunks = Chunks(limit=10)
+    for _ in range(5):
+        chunks.put((0, (0,)), np.zeros(6, "u1"))
+    chunks.put((0, (1,)), np.zeros(4, "u1"))
+    assert chunks.get((0, (0,))) is not None
+    assert chunks.get((0, (1,))) is not None

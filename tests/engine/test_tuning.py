@@ -11,7 +11,8 @@ import pytest
 import xeo
 from tests.engine.toys import Convolution, Patch
 from xeo.engine import backends, lazy, tuning
-from xeo.engine.tuning import candidates, out_of_memory, settle
+from xeo.engine.backends import out_of_memory
+from xeo.engine.tuning import candidates, settle
 from xeo.errors import XeoWarning
 
 
@@ -99,3 +100,12 @@ def test_an_object_that_does_not_hash_is_its_own_key(job):
     made = settle(replace(job, model=odd), lambda side, count: np.zeros((1, 2, 16, 16), "f4"))
     assert tuning.settled(replace(job, model=odd)) is made
     assert tuning.settled(replace(job, model=Odd(1))) is None
+
+
+def test_what_failed_is_not_named(job, monkeypatch):
+    monkeypatch.setattr(backends, "choose", lambda *_, **told: backends.Choice("openvino", 16, 1))
+    made = settle(job, lambda side, count: None)
+    assert made.told() == ("openvino", "tiles of 16 px")
+    with pytest.warns(XeoWarning, match="not used any more"):
+        made.runner._give_up("on purpose")
+    assert made.told() == ("eager", "tiles of 16 px")

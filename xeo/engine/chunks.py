@@ -57,8 +57,10 @@ class Chunks:
     def put(self, key: Key, chunk: NDArray[Any]) -> None:
         """Keep a chunk that was claimed."""
         with self._lock:
+            # Where the cache is small another may have read it again meanwhile.
+            old = self._kept.pop(key, None)
             self._kept[key] = chunk
-            self._held += chunk.nbytes
+            self._held += chunk.nbytes - (0 if old is None else old.nbytes)
             while self._held > self._limit:
                 _, oldest = self._kept.popitem(last=False)
                 self._held -= oldest.nbytes

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xeo.engine.backends import out_of_memory
 from xeo.engine.devices import to_device, to_host
 from xeo.engine.plan import Axis, Plan, Window
 from xeo.engine.seams import Key, Seams
-from xeo.engine.tuning import Settled, out_of_memory, settle
+from xeo.engine.tuning import Settled, settle
 from xeo.errors import ModelError
 from xeo.kernels import units
 from xeo.kernels.decode import to_physical

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ class Settled:
     ----------
     choice : Choice
         The backend, and what was tried.
-    runner : callable
+    runner : Runner
         Calls the model by that backend.
     batch : int
         Windows a call.
@@ -45,16 +44,17 @@ class Settled:
     """
 
     choice: backends.Choice
-    runner: Callable[[Any], Any]
+    runner: backends.Runner
     batch: int
     side: int | None
 
     def told(self) -> tuple[str, str]:
         """Return the backend with what it costs, and what a call is given, in words."""
-        cost = self.choice.cosine
-        lost = "" if cost is None else f", cosine similarity {cost:.5f} to its exact numbers"
+        name, cost = self.runner.name, self.choice.cosine
         many = f"tiles of {self.side} px" if self.side else f"{self.batch} windows a call"
-        return f"{self.choice.backend}{lost}", many
+        if cost is not None and name != "eager":
+            name += f", cosine similarity {cost:.5f} to its exact numbers"
+        return name, many
 
     def shrink(self, plan: Plan) -> bool:
         """Halve what is called at once, and say so; False where that is not possible."""
@@ -105,8 +105,7 @@ def settled(job: Job) -> Settled | None:
 
 def _key(job: Job) -> Any:
     plan = job.plan
-    # An object of a user's own may not hash; it is kept alive by the key.
-    model = job.model if getattr(type(job.model), "__hash__", None) else _Same(job.model)
+    model = backends.identity(job.model)
     return model, job.precision, job.backend, job.device, plan.tile, plan.batch, plan.bands
 
 
@@ -143,27 +142,3 @@ def candidates(plan: Plan, *, fixed: bool) -> tuple[tuple[int, ...], tuple[int, 
     least = max(unit, 8 * plan.spec.margin)
     smaller = {side // unit * unit for side in _SIDES if least <= side < plan.tile}
     return (plan.batch,), (plan.tile, *sorted(smaller - {0}, reverse=True))
-
-
-class _Same:
-    """Stands for one object that does not hash."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __hash__(self) -> int:
-        return id(self.value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.value is self.value
-
-
-def out_of_memory(err: BaseException) -> bool:
-    """Whether an error says that there was no room for what a model wanted at once."""
-    if isinstance(err, MemoryError):
-        return True
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(err, torch.cuda.OutOfMemoryError):
-        return True
-    # Torch has no class of its own for the host's memory.
-    return isinstance(err, RuntimeError) and "allocate memory" in str(err)

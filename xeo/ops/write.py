@@ -456,4 +456,8 @@ class _Bar:
 
     def __exit__(self, *error: object) -> None:
         if self.bar is not None:
+            if self.profile.backend:
+                # What half precision cost is for the user to know.
+                told = f"{self.profile.bound} binds; {self.profile.backend}"
+                self.bar.set_postfix_str(told, refresh=False)
             self.bar.close()

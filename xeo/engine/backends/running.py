@@ -46,6 +46,11 @@ class Runner:
         self._broken = choice.backend == "eager"
         self._lock = threading.Lock()
 
+    @property
+    def name(self) -> str:
+        """The backend that is used: the model itself once another one failed."""
+        return "eager" if self._broken else self.backend.name
+
     def __call__(self, x: Any, /) -> Any:
         """Return what the model makes of an array or a `Batch`."""
         if self._broken:
@@ -202,7 +207,7 @@ def runner(model: Any, choice: Choice) -> Runner:
     choice : Choice
         From `choose`.
     """
-    key = (_identity(model), choice.backend, choice.precision, choice.threads)
+    key = (identity(model), choice.backend, choice.precision, choice.threads)
     with _LOCK:
         found = _RUNNERS.get(key)
         if found is None:
@@ -217,7 +222,8 @@ def forget() -> None:
         _RUNNERS.clear()
 
 
-def _identity(model: Any) -> Any:
+def identity(model: Any) -> Any:
+    """Return a key for a model: itself, or what stands for an object that does not hash."""
     return model if getattr(type(model), "__hash__", None) else _Same(model)
 
 
