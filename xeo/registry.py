@@ -13,6 +13,8 @@ from xeo.errors import ModelError, UnknownNameError
 GROUPS = {
     "embed": "xeo.embedders",
     "classify": "xeo.classifiers",
+    "cloud_mask": "xeo.cloud_detectors",
+    "remove_clouds": "xeo.gap_fillers",
 }
 
 

@@ -232,6 +232,9 @@ class Batch(Mapping[str, Any]):
         Modality to micrometres, ``(band,)``.
     gsd : mapping of str to float, optional
         Modality to pixel size in metres.
+    at : array of datetime64, optional
+        Dates that the output is asked for, ``(date,)``, where they are not those of the first
+        modality.
     """
 
     arrays: Mapping[str, Any]
@@ -240,6 +243,7 @@ class Batch(Mapping[str, Any]):
     latlon: Any = None
     center_wavelength: Mapping[str, Any] = field(default_factory=dict)
     gsd: Mapping[str, float] = field(default_factory=dict)
+    at: Any = None
 
     def __getitem__(self, modality: str) -> Any:
         return self.arrays[modality]
@@ -296,4 +300,49 @@ class Classifier(Protocol):
 
     def __call__(self, x: Any, /) -> Any:
         """Return the scores of a batch."""
+        ...
+
+
+@runtime_checkable
+class CloudDetector(Protocol):
+    """Tells how likely each pixel is to be bad: cloud, shadow, or whatever it looks for.
+
+    Called like an `Embedder` of one channel: the probability that a pixel is bad, 0 to 1.
+    A detector may have an attribute ``threshold``, the probability from which on a pixel is
+    masked where the user gives none (0.5 without), and an attribute ``shadows``, whether it
+    looks for cloud shadows too (False without).
+    """
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model says of itself; one channel."""
+        ...
+
+    def __call__(self, x: Any, /) -> Any:
+        """Return the probability of a batch, ``(sample, 1, y, x)``."""
+        ...
+
+
+@runtime_checkable
+class GapFiller(Protocol):
+    """Estimates the values of a series on dates on which nothing was seen.
+
+    Called with a `Batch` whose first modality has NaN where a pixel is bad; returns
+    ``(sample, date, band, y, x)`` in the units of its input, one date for each of ``batch.at``
+    or, where that is None, for each date of the first modality. NaN where it has nothing to
+    say. Values at clear pixels of the cube's own dates are what the filler believes of them:
+    the verb puts the observed ones back unless smoothing is asked for.
+
+    Its spec says ``time="sequence"``, ``missing="nan"``, ``needs=("time",)`` and
+    ``channels_per_band=1``; or 2, for the values of all bands followed by their standard
+    deviations in the same units.
+    """
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model says of itself."""
+        ...
+
+    def __call__(self, batch: Any, /) -> Any:
+        """Return the values of a batch."""
         ...
