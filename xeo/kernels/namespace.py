@@ -48,3 +48,23 @@ def as_float(x: Any) -> Any:
     """
     xp = namespace_of(x)
     return xp.asarray(x, dtype=xp.promote_types(x.dtype, xp.float32))
+
+
+def empty(shape: tuple[int, ...], like: Any) -> Any:
+    """Return an array whose values are not set, of the dtype and device of another.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the new array.
+    like : array
+        Of numpy, CuPy or torch.
+
+    Returns
+    -------
+    array
+        In C order.
+    """
+    if hasattr(like, "new_empty"):
+        return like.new_empty(shape)
+    return namespace_of(like).empty(shape, dtype=like.dtype)
