@@ -6,6 +6,7 @@ from xeo.ops.embed import dequantize, embed
 from xeo.ops.encoding import encoding
 from xeo.ops.estimate import estimate
 from xeo.ops.film import to_video
+from xeo.ops.index import index
 from xeo.ops.inspect import inspect
 from xeo.ops.models import list_models
 from xeo.ops.open import open_cube
@@ -26,6 +27,7 @@ __all__ = [
     "embed",
     "encoding",
     "estimate",
+    "index",
     "inspect",
     "list_models",
     "open_cube",
