@@ -335,6 +335,15 @@ class Cube:
         )
         return source, absent, sorted({c.reason for c, _ in settled} - {""})
 
+    def labels_of(self, request: Input) -> tuple[str, ...]:
+        """Return the labels of the bands that `source` takes, in its order; "" for absent ones."""
+        places = (
+            self._bands()
+            if request.bands is None
+            else self.find(request.bands, request.optional_bands)
+        )
+        return tuple("" if place is None else self.layers[place].label for place in places)
+
     def _bands(self) -> list[int | None]:
         """Return all bands; of a Dataset of a known sensor its bands, in the sensor's order.
 

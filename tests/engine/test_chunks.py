@@ -16,6 +16,7 @@ from tests.engine.toys import Convolution
 from xeo.engine import chunks as module
 from xeo.engine import executor, lazy
 from xeo.engine.chunks import Cached, Chunks, strip
+from xeo.engine.cuts import Cut
 
 
 class Noted:
@@ -137,7 +138,7 @@ def test_a_halo_decodes_no_chunk_twice():
     job = lazy.job_of(made.data)
     assert job is not None
     assert job.plan.passes > 2
-    values, _ = executor.compute(job, "f4")
+    (values,) = executor.compute(job, [Cut("", "f4")])
     read = [key for key in store.read if key.startswith("cube/c/")]
     assert len(read) == len(set(read)) == 2 * 4 * 3
     whole = view.compute().eo.embed(Convolution(3), chunk=64)

@@ -28,6 +28,7 @@ from tests.engine.toys import (
     pool,
 )
 from xeo.engine import executor
+from xeo.engine.cuts import Cut
 from xeo.engine.lazy import job_of
 from xeo.errors import (
     BandError,
@@ -456,7 +457,7 @@ def test_large_blocks_run_in_tiles():
     plan = cube.eo.embed(model, explain=True)
     small = replace(plan, tile=24)
     prepared = prepare(cube, model, Options(), finish=np.asarray, dtype="f4")
-    made, _ = executor.compute(replace(prepared.job, plan=small), "f4")
+    (made,) = executor.compute(replace(prepared.job, plan=small), [Cut("", "f4")])
     assert small.windows == 2 * 5 * 4
     np.testing.assert_array_equal(made, whole(model, cube.values))
 

@@ -13,6 +13,7 @@ import xarray as xr
 
 import xeo
 from xeo.engine import executor, lazy, pipeline
+from xeo.engine.cuts import Cut
 from xeo.engine.pipeline import Pipeline, Room
 from xeo.engine.profile import Profile
 from xeo.errors import XeoWarning
@@ -211,7 +212,7 @@ def test_blocks_of_nodata_are_skipped_and_counted(tmp_path):
     calls = []
     work, _made = job(xeo.open_cube(tmp_path / "cube.zarr"), calls.append, batch=1)
     profile = Profile()
-    values, _ = executor.compute(work, "f4")
+    (values,) = executor.compute(work, [Cut("", "f4")])
     executor.run(work, lambda index, block: None, profile=profile)
     assert profile.blocks == work.plan.blocks == 4
     assert profile.skipped == 1
@@ -231,7 +232,7 @@ def test_out_of_memory_halves_the_batch_and_says_so_once(stored):
 
     work, made = job(stored, small, batch=4)
     with pytest.warns(XeoWarning, match="ran out of memory") as said:
-        values, _ = executor.compute(work, "f4")
+        (values,) = executor.compute(work, [Cut("", "f4")])
     DO[:] = [lambda x: None]
     np.testing.assert_array_equal(values, made.values)
     assert sizes[0] > 1

@@ -11,6 +11,7 @@ import xarray as xr
 import xeo
 from tests.engine.toys import Convolution, Patch
 from xeo.engine import executor, lazy, pipeline
+from xeo.engine.cuts import Cut
 from xeo.engine.seams import Seams
 from xeo.errors import OptionError
 from xeo.kernels.windows import blend_weight, count_windows
@@ -81,7 +82,7 @@ def test_no_window_runs_twice_and_the_strip_is_narrow(cube, flip, monkeypatch, t
     assert job is not None
     assert job.plan.blocks > 12
     CALLS.clear()
-    values, _ = executor.compute(job, "f4")
+    (values,) = executor.compute(job, [Cut("", "f4")])
     np.testing.assert_allclose(values, whole.values, rtol=1e-6)
     rows, columns = (count_windows(size, 4, 8) for size in (60, 44))
     # Threads side by side may make a shared window at the same time, now and then.

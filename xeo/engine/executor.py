@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xeo import options
 from xeo.engine.chunks import Chunks, cached, strip
+from xeo.engine.cuts import Cut
 from xeo.engine.heap import large_buffers
 from xeo.engine.job import Job, Made, Number
 from xeo.engine.pipeline import Pipeline
@@ -27,18 +28,16 @@ _MUCH = 4e9
 _OFTEN = 1.25
 
 
-def compute(job: Job, dtype: Any) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-    """Return the whole output of a job, made in memory, and the valid fractions if it counts."""
-    values = np.empty(job.plan.shape, dtype)
-    valid = np.empty(job.plan.valid_shape, np.float32) if job.counts else None
+def compute(job: Job, cuts: Sequence[Cut]) -> list[NDArray[Any]]:
+    """Return the whole output of a job, made in memory: an array for each cut."""
+    arrays = [np.empty(cut.shape(job.plan), cut.dtype) for cut in cuts]
 
     def keep(index: Number, made: Made) -> None:
-        values[place(job, index)] = made.values
-        if valid is not None:
-            valid[place(job, index, channel=False)] = made.valid
+        for array, cut in zip(arrays, cuts, strict=True):
+            array[place(job, index, channel=cut.has_channels(job.plan))] = cut.of(made)
 
     run(job, keep)
-    return values, valid
+    return arrays
 
 
 def run(

@@ -117,6 +117,8 @@ class Job:
         Windows a call, where a user said so.
     counts : bool
         Whether the fraction of valid pixels is made too.
+    at : array of datetime64, optional
+        Dates of the output, where they are others than the cube's.
     """
 
     plan: Plan
@@ -129,6 +131,7 @@ class Job:
     backend: str | None = None
     batch: int | None = None
     counts: bool = False
+    at: NDArray[np.datetime64] | None = None
 
     @property
     def flip(self) -> tuple[bool, bool]:

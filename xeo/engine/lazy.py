@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import pickle
 import threading
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
 
 from xeo import options
+from xeo.engine.cuts import Cut
 from xeo.engine.heap import large_buffers
 from xeo.engine.job import Job
 from xeo.engine.plan import Plan
@@ -21,11 +23,11 @@ Chunks = tuple[tuple[int, ...], ...]
 _JOBS: WeakValueDictionary[str, Job] = WeakValueDictionary()
 #: The same for plans, which tasks that are fed by other arrays hold too.
 _PLANS: WeakValueDictionary[str, Plan] = WeakValueDictionary()
-#: Ends the Dask name of the valid fractions that are made beside the values.
-_VALID = "-valid"
+#: And what an array takes of each block, where the job makes several arrays together.
+_CUTS: WeakValueDictionary[str, Cut] = WeakValueDictionary()
 
 
-def build(job: Job, *, name: str, dtype: Any) -> tuple[Any, Any]:
+def build(job: Job, *, name: str, cuts: Sequence[Cut]) -> list[Any]:
     """Return the output of a job as Dask arrays of one task a block.
 
     Parameters
@@ -33,57 +35,43 @@ def build(job: Job, *, name: str, dtype: Any) -> tuple[Any, Any]:
     job : Job
         What makes a block.
     name : str
-        Deterministic name of the array: equal work, equal names.
-    dtype : dtype
-        Of the output.
+        Deterministic name of the work: equal work, equal names.
+    cuts : sequence of Cut
+        The arrays that are wanted: the same tasks make them all.
 
     Returns
     -------
-    values : dask.array.Array
-        Shape and chunks of the plan. Sources that are stores are read by the tasks; chunks
-        of other Dask arrays become dependencies of the tasks that need them.
-    valid : dask.array.Array or None
-        The fractions of valid pixels, where the job counts them: the same tasks make both.
+    list of dask.array.Array
+        Shapes and chunks of the plan, one for each cut. Sources that are stores are read by
+        the tasks; chunks of other Dask arrays become dependencies of the tasks that need them.
     """
-    import dask.array as da
-
     fed = any(is_dask(p.array) for m in job.modalities for p in m.source.inputs)
     make = _fed if fed else _reading
-    chunks, beside = job.plan.chunks, job.plan.valid_chunks
-    if not job.counts:
-        array = make(job, name, dtype, chunks)
-        _JOBS[array.name], _PLANS[array.name] = job, job.plan
-        return array, None
-    # Blocks that hold both outputs, cut as the second one is.
-    both = make(job, f"{name}-both", dtype, beside)
-    values = da.map_blocks(
-        _values,
+    whole = len(cuts) == 1 and cuts[0].whole
+    if whole:
+        made = [make(job, name, cuts[0].dtype, cuts[0].chunks(job.plan), True)]
+    else:
+        # Blocks that hold all outputs, cut as one without channels is.
+        both = make(job, f"{name}-all", "object", job.plan.valid_chunks, False)
+        made = [_cut(both, job.plan, f"{name}-{cut.name}", cut) for cut in cuts]
+    for array, cut in zip(made, cuts, strict=True):
+        _JOBS[array.name], _PLANS[array.name], _CUTS[array.name] = job, job.plan, cut
+    return made
+
+
+def _cut(both: Any, plan: Plan, name: str, cut: Cut) -> Any:
+    import dask.array as da
+
+    chunks = cut.chunks(plan)
+    return da.map_blocks(
+        cut.of,
         both,
-        dtype=dtype,
+        dtype=cut.dtype,
         chunks=chunks,
-        new_axis=[len(beside) - 2] if job.plan.outputs else [],
-        meta=np.empty((0,) * len(chunks), dtype),
+        new_axis=[len(chunks) - 3] if cut.has_channels(plan) else [],
+        meta=np.empty((0,) * len(chunks), cut.dtype),
         name=name,
     )
-    valid = da.map_blocks(
-        _valid,
-        both,
-        dtype="float32",
-        chunks=beside,
-        meta=np.empty((0,) * len(beside), np.float32),
-        name=name + _VALID,
-    )
-    for one in (values, valid):
-        _JOBS[one.name], _PLANS[one.name] = job, job.plan
-    return values, valid
-
-
-def _values(made: Any) -> Any:
-    return made.values
-
-
-def _valid(made: Any) -> Any:
-    return made.valid
 
 
 def token(job: Job, *words: object) -> str:
@@ -102,7 +90,7 @@ def token(job: Job, *words: object) -> str:
     ]  # fmt: skip
     # Pickles, because the repr of a function holds its address in this process.
     made = pickle.dumps((job.model, job.finish))
-    how = (job.precision, job.backend, job.counts)
+    how = (job.precision, job.backend, job.counts, job.at)
     return str(tokenize(read, settings, repr(job.plan), made, how, words))
 
 
@@ -124,16 +112,16 @@ def plan_of(array: Any) -> Plan | None:
     return _PLANS.get(getattr(array, "name", ""))
 
 
-def is_valid_fraction(array: Any) -> bool:
-    """Whether a lazy array is the second output of its job: the valid fractions."""
-    return str(array.name).endswith(_VALID)
+def cut_of(array: Any) -> Cut:
+    """Return what a lazy array takes of each block of its job."""
+    return _CUTS.get(array.name) or Cut("", str(array.dtype))
 
 
-def _reading(job: Job, name: str, dtype: Any, chunks: Chunks) -> Any:
+def _reading(job: Job, name: str, dtype: Any, chunks: Chunks, whole: bool) -> Any:
     import dask.array as da
 
     return da.map_blocks(
-        _Task(job),
+        _Task(job, whole),
         chunks=chunks,
         dtype=dtype,
         meta=np.empty((0,) * len(chunks), dtype),
@@ -142,22 +130,25 @@ def _reading(job: Job, name: str, dtype: Any, chunks: Chunks) -> Any:
 
 
 class _Task:
-    """Runs one block, on its share of the machine. Called by Dask with ``block_id``."""
+    """Runs one block, on its share of the machine. Called by Dask with ``block_id``.
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
+    The block is the values alone where ``whole`` says so, else all that was made.
+    """
+
+    def __init__(self, job: Job, whole: bool) -> None:
+        self.job, self.whole = job, whole
 
     def __call__(self, block_id: tuple[int, ...]) -> Any:
         with large_buffers(), options.thread_share(_share(self.job.plan.blocks)):
             made = self.job(_index(self.job, block_id))
-        return made if self.job.counts else made.values
+        return made.values if self.whole else made
 
 
 class _FedTask:
     """Runs one block from chunks that Dask hands over."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
+    def __init__(self, job: Job, whole: bool) -> None:
+        self.job, self.whole = job, whole
 
     def __call__(self, block_id: tuple[int, ...], fed: list[list[Any]]) -> Any:
         index = _index(self.job, block_id)
@@ -175,7 +166,7 @@ class _FedTask:
             sources[number] = source.with_arrays(arrays)
         with large_buffers(), options.thread_share(_share(self.job.plan.blocks)):
             made = self.job(index, sources)
-        return made if self.job.counts else made.values
+        return made.values if self.whole else made
 
 
 class Placeholder:
@@ -193,13 +184,13 @@ def is_dask_like(part: Part) -> bool:
     return isinstance(part.array, Placeholder)
 
 
-def _fed(job: Job, name: str, dtype: Any, chunks: Chunks) -> Any:
+def _fed(job: Job, name: str, dtype: Any, chunks: Chunks, whole: bool) -> Any:
     import dask.array as da
     from dask._task_spec import List, Task, TaskRef
     from dask.highlevelgraph import HighLevelGraph
 
     arrays = [p.array for m in job.modalities for p in m.source.inputs if is_dask(p.array)]
-    task = _FedTask(_without_graphs(job))
+    task = _FedTask(_without_graphs(job), whole)
     wanted = _wanted(job)
     graph = {}
     for block_id in itertools.product(*(range(len(c)) for c in chunks)):
@@ -298,20 +289,20 @@ def _share(blocks: int) -> int:
     return max(1, options.cores() // max(1, min(blocks, options.cores())))
 
 
-def store(array: Any, target: Any, *, workers: int | None) -> None:
-    """Compute a Dask array into something that takes blocks, each as soon as it is there.
+def store(arrays: Sequence[Any], targets: Sequence[Any], *, workers: int | None) -> None:
+    """Compute Dask arrays into what takes blocks, each as soon as it is there.
 
     Parameters
     ----------
-    array : dask.array.Array
-        Any lazy array.
-    target : object
-        With ``__setitem__``, called from several threads (or processes: it must pickle where
-        Dask runs in some), never twice for a place.
+    arrays : sequence of dask.array.Array
+        Any lazy arrays; what they share is computed once.
+    targets : sequence of object
+        One for each, with ``__setitem__``, called from several threads (or processes: it must
+        pickle where Dask runs in some), never twice for a place.
     workers : int, optional
         Threads; None leaves it to Dask's own settings, a distributed client included.
     """
     import dask.array as da
 
     settings = {} if workers is None else {"num_workers": workers}
-    da.store(array, target, lock=False, compute=True, **settings)
+    da.store(list(arrays), list(targets), lock=False, compute=True, **settings)

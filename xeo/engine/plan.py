@@ -137,6 +137,8 @@ class Plan:
         Longest side that a model of any size sees at once, halo not counted.
     inputs : tuple of str
         What is read, in words.
+    source_dates : int, optional
+        Dates that are read, where the output has others; None: those of ``time``.
     """
 
     spec: ModelSpec
@@ -153,6 +155,7 @@ class Plan:
     outputs: int
     tile: int
     inputs: tuple[str, ...] = ()
+    source_dates: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -198,7 +201,9 @@ class Plan:
 
     def dates(self, block: int) -> tuple[int, int]:
         """Return the range of dates that a block reads."""
-        return self.time.bounds(block) if self.spec.time == "each" else (0, self.time.size)
+        if self.spec.time == "each":
+            return self.time.bounds(block)
+        return 0, self.time.size if self.source_dates is None else self.source_dates
 
     def region(self, axis: Axis, block: int) -> tuple[np.ndarray[Any, Any], list[Window]]:
         """Return the pixels that a block reads along one axis, and its windows there.
@@ -307,7 +312,9 @@ class Plan:
 
     def _call_bytes(self) -> int:
         first = [self.region(axis, 0)[1][0].size for axis in (self.y, self.x)]
-        return self.batch * math.prod(first) * (self.spec.activation_bytes + 8 * self.bands)
+        begin, end = self.dates(0)
+        dates = 1 if self.spec.time == "each" else max(end - begin, self.time.size)
+        return self.batch * math.prod(first) * _pixel_bytes(self.spec, self.bands, dates)
 
     def __str__(self) -> str:
         spec = self.spec
@@ -349,6 +356,7 @@ def make_plan(
     roomy: bool = False,
     inputs: tuple[str, ...] = (),
     inner: tuple[int, int, int] | None = None,
+    steps: int | None = None,
 ) -> Plan:
     """Decide on blocks and batches.
 
@@ -378,6 +386,8 @@ def make_plan(
         What is read, in words, for people.
     inner : tuple of int, optional
         What the store decodes at once, where ``chunks`` are shards of several.
+    steps : int, optional
+        Dates of the output, where they are others than the cube's.
     """
     inner = inner or chunks
     made = channels * 4 / spec.stride**2
@@ -385,9 +395,11 @@ def make_plan(
         chunks = inner
     dates = _dates_per_block(spec, sizes, chunks, bands * stored, made)
     kept = spec.kept - overlap if spec.window is not None else spec.unit
-    call = int(math.sqrt(CALL_BYTES / (spec.activation_bytes + 8 * bands)))
+    given = dates if steps is None else steps
+    at_once = 1 if spec.time == "each" else max(dates, given)
+    call = int(math.sqrt(CALL_BYTES / _pixel_bytes(spec, bands, at_once)))
     if side is None:
-        per_pixel = dates * bands * (stored + 1) + made * (dates if keeps_time else 1)
+        per_pixel = dates * bands * (stored + 1) + made * (given if keeps_time else 1)
         most = int(math.sqrt(BLOCK_BYTES / per_pixel))
         # A halo is read and computed twice: then a few blocks must do.
         wanted = -(-(FEW if spec.margin else MANY) * dates // sizes[0]) if keeps_time else MANY
@@ -401,9 +413,10 @@ def make_plan(
     tiles = max(1, math.ceil(longest / (1.1 * call)))
     tile = -(-longest // (tiles * kept)) * kept
     time_stride = 1 if keeps_time else sizes[0]
+    time = Axis(sizes[0], time_stride, dates if keeps_time else 1, inner[0])
     plan = Plan(
         spec=spec,
-        time=Axis(sizes[0], time_stride, dates if keeps_time else 1, inner[0]),
+        time=time if steps is None else Axis(steps, 1, steps, steps),
         y=Axis(sizes[1], spec.stride, max(1, y // spec.stride), inner[1], flip[0]),
         x=Axis(sizes[2], spec.stride, max(1, x // spec.stride), inner[2], flip[1]),
         bands=bands,
@@ -416,8 +429,14 @@ def make_plan(
         outputs=outputs,
         tile=tile,
         inputs=inputs,
+        source_dates=None if steps is None else sizes[0],
     )
     return plan if batch else _with_batch(plan, CALL_BYTES if roomy else BATCH_BYTES)
+
+
+def _pixel_bytes(spec: ModelSpec, bands: int, dates: int) -> int:
+    """Return the working memory of a call for each pixel: of the model, and of its input."""
+    return spec.activation_bytes + 8 * bands * dates
 
 
 def _with_batch(plan: Plan, room: int) -> Plan:

@@ -201,7 +201,7 @@ class Sweep:
         latlon = None
         if self.job.place is not None and "latlon" in self.spec.needs:
             latlon = np.stack([self._latlon(row, column) for _, row, column in samples])
-        return Batch(arrays, times, masks, latlon, waves, gsd)
+        return Batch(arrays, times, masks, latlon, waves, gsd, self.job.at)
 
     def _dates(self, number: int, dates: Array, samples: list[Sample]) -> Array:
         if number or not self.each:

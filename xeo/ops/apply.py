@@ -16,6 +16,7 @@ from xeo import weights
 from xeo.calibration import Told
 from xeo.cube import Cube
 from xeo.engine import backends, executor, lazy
+from xeo.engine.cuts import Cut
 from xeo.engine.devices import check_device
 from xeo.engine.job import Job, Modality
 from xeo.engine.plan import make_plan
@@ -73,6 +74,27 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Output:
+    """One variable of a result.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Beside provenance.
+    channels, valid, missing :
+        What it takes of the job's values; see `xeo.engine.cuts.Cut`.
+    dtype : str
+        Of the variable; ``""`` for that of the job.
+    """
+
+    attrs: Mapping[str, Any]
+    channels: int | tuple[int, int] | None = None
+    valid: bool = False
+    dtype: str = ""
+    missing: float = 0
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A job, and the cube that gives its result dims, coordinates and CRS."""
 
@@ -80,6 +102,7 @@ class Prepared:
     cube: Cube
     reasons: tuple[str, ...]
     dtype: np.dtype[Any]
+    bands: tuple[str, ...] = ()
 
     @property
     def lazy(self) -> bool:
@@ -109,22 +132,47 @@ class Prepared:
         DataArray or Dataset
             A Dataset with ``valid_fraction`` beside the array, where that was asked for.
         """
-        job, dtype = self.job, self.dtype
+        found = {name: Output(attrs)}
+        if self.job.counts:
+            told = {"units": "1", "long_name": _FRACTION}
+            found["valid_fraction"] = Output(told, valid=True, dtype="float32")
+        made = self.variables(found, channel)
+        return made if self.job.counts else made[name]
+
+    def variables(self, outputs: Mapping[str, Output], channel: str = "") -> xr.Dataset:
+        """Return several variables that are made together: lazy if any input is.
+
+        Parameters
+        ----------
+        outputs : mapping of str to Output
+            Name of a variable to what it takes of the job's values.
+        channel : str
+            Name of the dimension of channels, for the outputs that keep some.
+        """
+        job = self.job
         for package in job.plan.spec.packages:
             check(package, purpose=f"run the model {job.plan.spec.name!r}")
+        cuts = [
+            Cut(name, one.dtype or str(self.dtype), one.channels, one.valid, one.missing)
+            for name, one in outputs.items()
+        ]
         if self.lazy:
-            token = lazy.token(job, name, str(dtype))
-            data, valid = lazy.build(job, name=f"xeo-{name}-{token}", dtype=dtype)
+            first = next(iter(outputs))
+            token = lazy.token(job, *map(repr, cuts))
+            arrays = lazy.build(job, name=f"xeo-{first}-{token}", cuts=cuts)
         else:
-            data, valid = executor.compute(job, dtype)
-        dims, coords = coordinates(self.cube, job.plan, channel)
-        made = xr.DataArray(data, dims=dims, coords=coords, name=name)
-        made.attrs = {**attrs, **self.provenance(), **self._mapping()}
-        if valid is None:
-            return made
-        beside = [dim for dim in dims if dim != channel]
-        fraction = (beside, valid, {"units": "1", "long_name": _FRACTION, **self._mapping()})
-        return made.to_dataset().assign(valid_fraction=fraction)
+            arrays = executor.compute(job, cuts)
+        dims, coords = coordinates(self.cube, job.plan, channel, job.at)
+        made = xr.Dataset(coords={k: v for k, v in coords.items() if k != channel})
+        for (name, one), cut, array in zip(outputs.items(), cuts, arrays, strict=True):
+            has = cut.has_channels(job.plan)
+            here = [dim for dim in dims if has or dim != channel]
+            beside = {} if one.valid else self.provenance()
+            made[name] = (here, array, {**one.attrs, **beside, **self._mapping()})
+            if has:
+                count = range(*cut.channels) if isinstance(cut.channels, tuple) else None
+                made = made.assign_coords({channel: coords[channel] if count is None else count})
+        return made
 
     def _mapping(self) -> dict[str, str]:
         """Name the variable of the CRS.
@@ -165,12 +213,13 @@ def prepare(
     finish: Callable[[NDArray[Any]], NDArray[Any]],
     dtype: Any,
     outputs: int | None = None,
+    at: NDArray[np.datetime64] | None = None,
 ) -> Prepared:
     """Check cubes against a model, and plan; nothing is read.
 
     Parameters
     ----------
-    obj : DataArray, Dataset or DataTree
+    obj : DataArray, Dataset, DataTree or Cube
         What the user has.
     model : object
         With ``spec``.
@@ -182,6 +231,8 @@ def prepare(
         Of the output.
     outputs : int, optional
         Channels of the output, 0 for no axis of channels; None takes the model's.
+    at : array of datetime64, optional
+        Dates of the output, for a model that makes others than the cube's.
     """
     check_device(options.device)
     spec: ModelSpec = model.spec
@@ -222,6 +273,7 @@ def prepare(
         flip=cube.flip,
         roomy=options.device not in (None, "cpu"),
         inputs=_described(cubes, modalities, reasons),
+        steps=None if at is None else len(at),
     )
     place = cube.place() if "latlon" in spec.needs else None
     job = Job(
@@ -235,8 +287,10 @@ def prepare(
         options.backend,
         options.batch,
         options.valid_fraction,
+        at,
     )
-    return Prepared(job, cube, tuple(reasons), np.dtype(dtype))
+    labels = cube.labels_of(first)
+    return Prepared(job, cube, tuple(reasons), np.dtype(dtype), labels)
 
 
 def _check_time(cube: Cube, spec: ModelSpec) -> None:
@@ -272,7 +326,9 @@ def _blended(spec: ModelSpec) -> int:
 
 def _cubes(obj: Any, spec: ModelSpec, options: Options) -> dict[Input, Cube]:
     """Return the cube of each input that is there, the first input first."""
-    if isinstance(obj, xr.DataTree):
+    if isinstance(obj, Cube):
+        found = {spec.inputs[0]: obj}
+    elif isinstance(obj, xr.DataTree):
         found = _from_tree(obj, spec, options)
     else:
         found = _from_one(obj, spec, options)

@@ -14,7 +14,7 @@ from xeo.engine.plan import Axis, Plan
 
 
 def coordinates(
-    cube: Cube, plan: Plan, channel: str
+    cube: Cube, plan: Plan, channel: str, at: NDArray[np.datetime64] | None = None
 ) -> tuple[tuple[Hashable, ...], dict[Hashable, Any]]:
     """Return the dims and coordinates of the output of a plan.
 
@@ -26,6 +26,8 @@ def coordinates(
         Of the work.
     channel : str
         Name of the dimension of channels; ``""`` for an output without one.
+    at : array of datetime64, optional
+        Dates of the output, where they are others than the cube's.
 
     Returns
     -------
@@ -38,7 +40,9 @@ def coordinates(
     time, y, x = (cube.roles.get(role) for role in ("time", "y", "x"))
     dims = [*([time] if plan.keeps_time else []), *([channel] if channel else []), y, x]
     coords: dict[Hashable, Any] = {}
-    if plan.keeps_time and time in cube.obj.coords:
+    if at is not None and time is not None:
+        coords[time] = xr.Variable((time,), at, cube.obj.coords[time].attrs)
+    elif plan.keeps_time and time in cube.obj.coords:
         along = cube.obj.coords[time].variable
         along = along if cube.picked is None else along.isel({time: cube.picked})
         coords[time] = _unstored(along)

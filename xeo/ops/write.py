@@ -129,14 +129,16 @@ def write(
 
 @dataclass(frozen=True)
 class _Run:
-    """Variables that are made together: all outputs of a job, or one other array."""
+    """Variables that are made together: all outputs of a job, or all other arrays."""
 
     names: tuple[str, ...]
     job: Job | None
 
     def size(self, ds: xr.Dataset) -> int:
         """Return how many values count as progress."""
-        return math.prod(self.job.plan.shape) if self.job else int(ds[self.names[0]].size)
+        if self.job:
+            return math.prod(self.job.plan.shape)
+        return sum(int(ds[name].size) for name in self.names)
 
     def blocks(self, ds: xr.Dataset) -> int:
         """Return how many blocks there are to write."""
@@ -144,13 +146,10 @@ class _Run:
 
 
 def _runs(ds: xr.Dataset) -> Iterator[_Run]:
-    together: dict[int, tuple[Job, list[str]]] = {}
+    together: dict[int, tuple[Job | None, list[str]]] = {}
     for name, da in ds.data_vars.items():
         job = lazy.job_of(da.data)
-        if job is None:
-            yield _Run((str(name),), None)
-        else:
-            together.setdefault(id(job), (job, []))[1].append(str(name))
+        together.setdefault(id(job), (job, []))[1].append(str(name))
     for job, names in together.values():
         yield _Run(tuple(names), job)
 
@@ -311,15 +310,16 @@ def _fill(
 ) -> None:
     job = run.job
     if job is None:
-        name = run.names[0]
-        lazy.store(ds[name].data, _Kept(target, name, tally, report), workers=workers)
+        arrays = [ds[name].data for name in run.names]
+        kept = [_Kept(target, name, tally, report) for name in run.names]
+        lazy.store(arrays, kept, workers=workers)
         return
-    second = {name: lazy.is_valid_fraction(ds[name].data) for name in run.names}
+    cuts = {name: lazy.cut_of(ds[name].data) for name in run.names}
 
     def keep(index: Number, made: Made) -> None:
-        for name, valid in second.items():
-            at = executor.place(job, index, channel=not valid)
-            _Kept(target, name, tally)[at] = made.valid if valid else made.values
+        for name, cut in cuts.items():
+            at = executor.place(job, index, channel=cut.has_channels(job.plan))
+            _Kept(target, name, tally)[at] = cut.of(made)
 
     with Stop() as stop:
         told = _checked(report, stop, tally)
