@@ -1,0 +1,105 @@
+"""The geometric median of spectra: robust as a median, and true to the shape of spectra."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xeo.kernels.composites import largest, mean_of, medoid_score, take
+from xeo.kernels.namespace import namespace_of
+
+
+def geomedian_of(x: Any, bad: Any, *, tolerance: float = 1e-4, iterations: int = 200) -> Any:
+    """Return the spectrum whose distances to the good spectra of a group add up to the least.
+
+    Parameters
+    ----------
+    x : array of float, shape (time, band, pixel)
+        Of one group of at least one date.
+    bad : array of bool, shape (time, 1 or band, pixel)
+        A date counts where no band is bad.
+    tolerance : float
+        A pixel is done when a step is shorter than this share of the mean distance to its
+        spectra.
+    iterations : int
+        The most steps.
+
+    Returns
+    -------
+    array, shape (band, pixel)
+        Of the kind and dtype of ``x``; NaN where no date is good.
+
+    Notes
+    -----
+    Weiszfeld's iteration from the mean, as Vardi and Zhang made it safe where it meets one of
+    the spectra. Where one of the spectra is the answer, which the iteration would approach
+    ever more slowly, that is seen beforehand and it is returned as it is. Pixels that are done
+    leave the work.
+
+    References
+    ----------
+    .. [1] Roberts, D., Mueller, N. and McIntyre, A. (2017). High-dimensional pixel composites
+       from Earth observation time series. *IEEE TGRS* 55. doi:10.1109/TGRS.2017.2723896
+    .. [2] Vardi, Y. and Zhang, C.-H. (2000). The multivariate L1-median and associated data
+       depth. *PNAS* 97. doi:10.1073/pnas.97.4.1423
+    """
+    xp = namespace_of(x)
+    hidden = bad.any(axis=1)
+    x = xp.where(hidden[:, None], 0, x)
+    y = mean_of(x, hidden[:, None])
+    weight = xp.asarray(~hidden, dtype=x.dtype)
+    y, busy = _settle_on_spectra(x, weight, y)
+    (active,) = xp.where(busy & (weight.sum(axis=0) > 2))
+    for _ in range(iterations):
+        if not len(active):
+            break
+        here = y[:, active]
+        moved, scale = _step(x[:, :, active], weight[:, active], here)
+        y[:, active] = moved
+        length = xp.sqrt(((moved - here) ** 2).sum(axis=0))
+        active = active[length > tolerance * scale]
+    return y
+
+
+def _step(x: Any, weight: Any, y: Any) -> tuple[Any, Any]:
+    """Return the next estimate, and the mean distance of the spectra to this one."""
+    xp = namespace_of(x)
+    toward, pull, same, distance = _forces(x, weight, y)
+    # On a spectrum its own pull holds the estimate back, by its share of that of the others.
+    hold = xp.where(same > 0, xp.clip(same / xp.where(pull > 0, pull, 1), 0, 1), 0)
+    hold = xp.where((same > 0) & (pull == 0), 1, hold)
+    return hold * y + (1 - hold) * toward, distance / weight.sum(axis=0)
+
+
+def _forces(x: Any, weight: Any, y: Any) -> tuple[Any, Any, Any, Any]:
+    """Return the weighted mean of the other spectra, their pull, how many are here, and how far.
+
+    A loop over dates keeps temporaries as small as one date.
+    """
+    xp = namespace_of(x)
+    total, top = xp.zeros_like(y[0]), xp.zeros_like(y)
+    same, distance = xp.zeros_like(y[0]), xp.zeros_like(y[0])
+    for one, counts in zip(x, weight, strict=True):
+        apart = xp.sqrt(((one - y) ** 2).sum(axis=0))
+        elsewhere = apart > 0
+        near = xp.where(elsewhere, counts / xp.where(elsewhere, apart, 1), 0)
+        total, top = total + near, top + near * one
+        same = same + xp.where(elsewhere, 0, counts)
+        distance = distance + counts * apart
+    toward = xp.where(total > 0, top / xp.where(total > 0, total, 1), y)
+    pull = xp.sqrt(((toward - y) ** 2).sum(axis=0)) * total
+    return toward, pull, same, distance
+
+
+def _settle_on_spectra(x: Any, weight: Any, y: Any) -> tuple[Any, Any]:
+    """Put the estimate on a spectrum that holds against the pull of all others.
+
+    Only the medoid can. Returns the estimate, and which pixels have no such spectrum.
+    """
+    xp = namespace_of(x)
+    gone = weight == 0
+    _, place = largest(xp.where(gone, -xp.inf, medoid_score(x, gone)))
+    medoid = take(x, place)
+    _, pull, same, _ = _forces(x, weight, medoid)
+    # Between two, or amid pairs, many spectra are as good: there the mean decides.
+    holds = pull < same * (1 - 1e-5)
+    return xp.where(holds, medoid, y), ~holds
