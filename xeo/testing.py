@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from xeo.kernels.namespace import namespace_of
 from xeo.lazy import require
 from xeo.models.adapters.calling import output_shape
-from xeo.spec import Batch, Classifier, Embedder, Input, ModelSpec
+from xeo.spec import Batch, Classifier, CloudDetector, Embedder, Input, ModelSpec
 
 #: Units to the range of the random values; fractions where a spec names none.
 _RANGES = {
@@ -136,6 +136,9 @@ class EmbedderTests:
     array_kinds : tuple of str
         Libraries whose arrays the model takes and returns: of ``"numpy"``, ``"torch"`` and
         ``"cupy"``. Only for models of one array.
+    gain : float
+        By what the pixels beyond the halo are multiplied, beside being mirrored, to see that
+        they change nothing; 1 for codes, which other numbers are not.
     rtol, atol : float
         How far outputs of equal inputs may be apart.
     """
@@ -144,6 +147,7 @@ class EmbedderTests:
     batch: Any = None
     protocol: Any = Embedder
     array_kinds: tuple[str, ...] = ("numpy",)
+    gain: float = 0.9
     rtol: float = 1e-5
     atol: float = 1e-5
 
@@ -215,7 +219,8 @@ class EmbedderTests:
         middle = first.shape[-1] // unit // 2 * unit
         near = slice(max(0, middle - spec.halo), middle + unit + spec.halo)
         cells = slice(middle // spec.stride, (middle + unit) // spec.stride)
-        before, after = model(batch), model(_change_outside(batch, near, first.shape[-2:]))
+        changed = _change_outside(batch, near, first.shape[-2:], self.gain)
+        before, after = model(batch), model(changed)
         assert not np.array_equal(before, after), "the input has no pixel beyond the halo"
         np.testing.assert_allclose(
             after[..., cells, cells], before[..., cells, cells], self.rtol, self.atol
@@ -272,6 +277,37 @@ class ClassifierTests(EmbedderTests):
         assert len(model.spec.classes) == model.spec.channels_for(bands)
 
 
+class CloudDetectorTests(EmbedderTests):
+    """Checks of a `CloudDetector`: those of an embedder, and that it gives a probability.
+
+    A detector of codes needs a ``batch`` of codes and a ``gain`` of 1.
+    """
+
+    protocol: Any = CloudDetector
+
+    def test_gives_a_probability(self, request: Any) -> None:
+        """One channel from 0 to 1."""
+        model, batch = self._setup(request)
+        out = model(batch)
+        assert out.shape[-3] == 1
+        assert out.min() >= 0
+        assert out.max() <= 1
+
+    def test_says_where_it_masks(self, request: Any) -> None:
+        """The threshold lies between 0 and 1, and whether it finds shadows is a yes or a no."""
+        model, _ = self._setup(request)
+        assert 0 < getattr(model, "threshold", 0.5) < 1
+        assert getattr(model, "shadows", False) in (True, False)
+        assert "cloud-detection" in model.spec.tasks
+
+    def test_reads_bands_or_one_layer_of_codes(self, request: Any) -> None:
+        """It names its bands, or the labels of the quality layer it reads, and not both."""
+        model, _ = self._setup(request)
+        named = getattr(model, "quality", ())
+        assert isinstance(named, tuple)
+        assert bool(named) != bool(model.spec.inputs[0].bands)
+
+
 def _fixture(request: Any, name: str) -> Any:
     pytest = require("pytest", purpose="test a model")
     try:
@@ -313,13 +349,13 @@ def _pick(batch: Any, number: int) -> Any:
     return Batch(picked.arrays, time, mask, latlon, batch.center_wavelength, batch.gsd)
 
 
-def _change_outside(batch: Any, near: slice, size: tuple[int, int]) -> Any:
+def _change_outside(batch: Any, near: slice, size: tuple[int, int], gain: float) -> Any:
     """Mirror and scale all pixels but those of a square; arrays of other sizes stay."""
 
     def change(x: Any) -> Any:
         if x.shape[-2:] != size:
             return x
-        out = x[..., ::-1, ::-1] * np.float32(0.9)
+        out = x[..., ::-1, ::-1] * np.float32(gain)
         out[..., near, near] = x[..., near, near]
         return out
 

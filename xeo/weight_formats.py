@@ -214,3 +214,50 @@ def _layer_shapes(
         # Only the stem looks at neighbours; the other plain convolutions mix channels.
         name, size, bias = f"conv2d{tail}/kernel", 1 if tail else 3, out
     return [(name, (size, size, width, out)), (f"{name.partition('/')[0]}/bias", (bias,))]
+
+
+def keras_hdf5(data: bytes, what: str) -> Tensors:
+    """Read the weights of a model that Keras saved as HDF5.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file, of ``model.save`` or ``model.save_weights``.
+    what : str
+        Words that name the file in errors.
+
+    Returns
+    -------
+    dict of str to array
+        ``input_conv_1/bias`` and so on, the layer's name and the variable's, in the layout of
+        Keras; the optimizer's state is left out.
+
+    Raises
+    ------
+    WeightsError
+        If the file is damaged, or holds no weights.
+    """
+    h5py = require("h5py", purpose="read weights saved by Keras")
+    try:
+        with h5py.File(io.BytesIO(data), "r") as file:
+            layers = file.get("model_weights", file)
+            found = dict(pair for name in layers for pair in _keras_layer(name, layers[name]))
+    except (OSError, RuntimeError, KeyError, ValueError) as err:
+        raise WeightsError(
+            f"expected a whole HDF5 file of Keras in {what}, got {kind(data[:64])}: "
+            f"{str(err)[:300]}. Try: download the file again"
+        ) from err
+    if not found:
+        raise WeightsError(f"expected weights in the Keras file {what}, got none")
+    return found
+
+
+def _keras_layer(name: str, group: Any) -> list[tuple[str, np.ndarray[Any, np.dtype[Any]]]]:
+    # A variable's name repeats its layer's, with a number that depends on the session.
+    paths = [
+        path.decode() if isinstance(path, bytes) else path for path in group.attrs["weight_names"]
+    ]
+    return [
+        (f"{name}/{path.rpartition('/')[2].partition(':')[0]}", np.array(group[path]))
+        for path in paths
+    ]

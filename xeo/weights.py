@@ -99,6 +99,42 @@ def _github(repository: str, commit: str, path: str) -> str:
 
 _TABLE = (
     WeightFile(
+        name="dl_l8s2_uv_rgbi",
+        sha256="210637bcdcf48b3369b4410dcc722bdffa3300639433a997d6008b9c9970f954",
+        size=394_964,
+        license="MIT",
+        source="https://github.com/IPL-UV/DL-L8S2-UV",
+        upstream=Upstream(
+            filename="landsatbiomeRGBI6.hdf5",
+            sha256="6ca3a18f5d8e916a41853961beb74de860af6ca369e0a824f68d63c745a4bf16",
+            size=1_418_400,
+            read=weight_formats.keras_hdf5,
+            url=_github(
+                "IPL-UV/DL-L8S2-UV",
+                "05c91ab118e5f3289db1cf172cf847322f2e3424",
+                "dl_l8s2_uv/weights/landsatbiomeRGBI6.hdf5",
+            ),
+        ),
+    ),
+    WeightFile(
+        name="dl_l8s2_uv_rgbiswir",
+        sha256="8ce217d695563dd024827a8887997fcd9ef1ac22656973db417c6d51b0f359d0",
+        size=395_380,
+        license="MIT",
+        source="https://github.com/IPL-UV/DL-L8S2-UV",
+        upstream=Upstream(
+            filename="landsatbiomeRGBISWIR7.hdf5",
+            sha256="ed8cf5ea52353fd4712010e2c0af3bf638b35b7dfd3b4d9297a76f85b43d97a1",
+            size=1_418_160,
+            read=weight_formats.keras_hdf5,
+            url=_github(
+                "IPL-UV/DL-L8S2-UV",
+                "05c91ab118e5f3289db1cf172cf847322f2e3424",
+                "dl_l8s2_uv/weights/landsatbiomeRGBISWIR7.hdf5",
+            ),
+        ),
+    ),
+    WeightFile(
         name="dynamicworld_forward",
         sha256="12612c95095460ac2b38c4b506b432010ba1ee85195e41e93a6cd5ccbc15315d",
         size=938_220,
