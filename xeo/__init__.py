@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from xeo import accessors, errors
 from xeo.ops import (
     classify,
+    cloud_mask,
     compress,
     decompress,
     dequantize,
@@ -38,6 +39,7 @@ __all__ = [
     "ModelSpec",
     "accessors",
     "classify",
+    "cloud_mask",
     "compress",
     "decompress",
     "dequantize",

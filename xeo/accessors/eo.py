@@ -22,6 +22,7 @@ class DataArrayAccessor(_Accessor):
 
     embed = bind(xr.DataArray, ops.embed)
     classify = bind(xr.DataArray, ops.classify)
+    cloud_mask = bind(xr.DataArray, ops.cloud_mask)
     index = bind(xr.DataArray, ops.index)
     dequantize = bind(xr.DataArray, ops.dequantize)
     draw_patches = bind(xr.DataArray, ops.draw_patches)
@@ -44,6 +45,7 @@ class DatasetAccessor(_Accessor):
 
     embed = bind(xr.Dataset, ops.embed)
     classify = bind(xr.Dataset, ops.classify)
+    cloud_mask = bind(xr.Dataset, ops.cloud_mask)
     index = bind(xr.Dataset, ops.index)
     draw_patches = bind(xr.Dataset, ops.draw_patches)
     compress = bind(xr.Dataset, ops.compress)

@@ -1,6 +1,7 @@
 """The verbs: one file each, plain functions on xarray objects."""
 
 from xeo.ops.classify import classify
+from xeo.ops.cloud_mask import cloud_mask
 from xeo.ops.compress import compress
 from xeo.ops.embed import dequantize, embed
 from xeo.ops.encoding import encoding
@@ -20,6 +21,7 @@ from xeo.ops.xarrayvideo import to_xarrayvideo
 
 __all__ = [
     "classify",
+    "cloud_mask",
     "compress",
     "decompress",
     "dequantize",
