@@ -7,6 +7,7 @@ from xeo import accessors, errors
 from xeo.ops import (
     classify,
     cloud_mask,
+    composite,
     compress,
     decompress,
     dequantize,
@@ -40,6 +41,7 @@ __all__ = [
     "accessors",
     "classify",
     "cloud_mask",
+    "composite",
     "compress",
     "decompress",
     "dequantize",

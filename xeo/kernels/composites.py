@@ -68,16 +68,16 @@ def reduce_groups(values: Any, bad: Any, groups: Any, count: int, reduce: Reduce
     return out
 
 
-def select(values: Any, bad: Any, groups: Any, count: int, score: Score) -> tuple[Any, Any]:
+def select(values: Any, bad: Any, groups: Any, count: int, score: Score | Any) -> tuple[Any, Any]:
     """Take all bands of a pixel from one date of each group: the one that scores highest.
 
     Parameters
     ----------
     values, bad, groups, count :
         As for `reduce_groups`. A date can be taken where no band is bad.
-    score : callable
-        From a group's values ``(time, band, pixel)`` and which pixels are bad in any band,
-        ``(time, pixel)``, to numbers ``(time, pixel)``. Of equal ones the earliest wins.
+    score : callable or array, shape (time, pixel)
+        Numbers, or what makes them of a group's values ``(time, band, pixel)`` and which pixels
+        are bad in any band, ``(time, pixel)``. Of equal ones the earliest wins.
 
     Returns
     -------
@@ -93,10 +93,14 @@ def select(values: Any, bad: Any, groups: Any, count: int, score: Score) -> tupl
     for number, dates in enumerate(spans(groups, count)):
         for part in _blocks(values, dates):
             x, gone = values[dates, :, part], hidden[dates, part]
-            best, place = largest(xp.where(gone, -xp.inf, score(x, gone)))
+            best, place = largest(xp.where(gone, -xp.inf, _scored(score, x, gone, dates, part)))
             out[number, :, part] = xp.where(best > -xp.inf, take(x, place), xp.nan)
             chosen[number, part] = xp.where(best > -xp.inf, place + dates.start, -1)
     return out, chosen
+
+
+def _scored(score: Any, x: Any, gone: Any, dates: slice, part: slice) -> Any:
+    return score(x, gone) if callable(score) else score[dates, part]
 
 
 def largest(scores: Any) -> tuple[Any, Any]:

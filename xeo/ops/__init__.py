@@ -2,6 +2,7 @@
 
 from xeo.ops.classify import classify
 from xeo.ops.cloud_mask import cloud_mask
+from xeo.ops.composite import composite
 from xeo.ops.compress import compress
 from xeo.ops.embed import dequantize, embed
 from xeo.ops.encoding import encoding
@@ -22,6 +23,7 @@ from xeo.ops.xarrayvideo import to_xarrayvideo
 __all__ = [
     "classify",
     "cloud_mask",
+    "composite",
     "compress",
     "decompress",
     "dequantize",

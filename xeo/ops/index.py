@@ -16,7 +16,7 @@ from xeo.cube import Cube
 from xeo.engine.plan import Plan
 from xeo.errors import BandError, OptionError, UnknownNameError
 from xeo.kernels.namespace import namespace_of
-from xeo.ops.apply import Options, Said, prepare
+from xeo.ops.apply import Options, Output, Said, prepare
 from xeo.spec import Input, ModelSpec
 
 Parameters = Mapping[str, float | Mapping[str, float]]
@@ -141,14 +141,13 @@ def index(
     )
     if explain:
         return prepared.job.plan
-    made = prepared.result(model.names[0] if single else "indices", "" if single else "index", {})
-    if single:
-        return made.assign_attrs(_attributes(model.names[0]))
-    apart = {
-        name: made.isel(index=number, drop=True).assign_attrs(_attributes(name))
+    outputs = {
+        name: Output({}, channels=None if single else number)
         for number, name in enumerate(model.names)
     }
-    return xr.Dataset(apart)
+    made = prepared.variables(outputs)
+    made = made.assign({name: made[name].assign_attrs(_attributes(name)) for name in model.names})
+    return made[model.names[0]] if single else made
 
 
 @dataclass(frozen=True)
