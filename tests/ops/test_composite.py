@@ -87,6 +87,19 @@ def test_masked_pixels_are_not_used(cube):
     assert made["count"].values[0].tolist() == [[2, 3, 3], [3, 3, 3]]
 
 
+def test_clouds_are_detected_where_the_cube_allows_it():
+    cube = xeo.simulate_cube(dates=6, size=16)
+    made = cube.eo.composite("YS")
+    again = cube.eo.composite("YS", mask=cube.eo.cloud_mask("scl"))
+    every = cube.eo.composite("YS", mask=False)
+    assert made["B04"].attrs["xeo_mask"] == again["B04"].attrs["xeo_mask"] == "scl"
+    np.testing.assert_array_equal(made["B04"], again["B04"])
+    assert (made["count"] < every["count"]).any()
+    assert every["count"].attrs["xeo_mask"] == "missing values alone"
+    with pytest.raises(OptionError, match="expected mask to be a DataArray"):
+        cube.eo.composite("YS", mask=3)
+
+
 def test_the_best_pixel_is_far_from_clouds(cube):
     wide = cube.isel(x=[0] * 30).assign_coords(x=np.arange(30.0) * 10)
     mask = xr.zeros_like(wide[:, 0], dtype=bool)

@@ -28,6 +28,7 @@ from xeo.kernels.composites import (
 from xeo.kernels.geomedian import geomedian_of
 from xeo.kernels.namespace import namespace_of
 from xeo.ops.apply import Options, Output, Prepared, Said, prepare
+from xeo.ops.masks import Mask, resolve_mask
 from xeo.spec import Batch, Input, ModelSpec
 
 #: Methods and their settings. Those that take whole observations know the date of each pixel.
@@ -63,7 +64,7 @@ def composite(
     period: str = "MS",
     method: str = "median",
     *,
-    mask: xr.DataArray | None = None,
+    mask: Mask = None,
     sensor: Said = None,
     units: Said = None,
     offset: float | None = None,
@@ -90,9 +91,10 @@ def composite(
         ``geomedian`` [1]_ of spectra. The others take all bands of a pixel from one date:
         ``medoid`` [2]_ the one nearest to all others, ``max_ndvi`` [3]_ the greenest,
         ``best_pixel`` [4]_ the one near the middle of the period and far from clouds.
-    mask : DataArray, optional
-        Pixels not to use, such as clouds: boolean, True is bad, dims ``(time, y, x)`` or fewer.
-        Missing values are never used.
+    mask : DataArray, str, CloudDetector or False, optional
+        Pixels not to use: booleans, True is bad, dims ``(time, y, x)`` or fewer; or a detector
+        of `xeo.cloud_mask`. None takes the best detector that the cube has the bands for, if
+        there is one; False uses all values but missing ones.
     sensor, units, offset, dates, chunk, device, explain :
         As for `xeo.embed`.
     start : str or datetime, optional
@@ -142,21 +144,27 @@ def composite(
     Examples
     --------
     >>> cube = xeo.simulate_cube(dates=12, size=16)
-    >>> seasons = cube.eo.composite("QS", mask=cube["cloud_mask"])
+    >>> seasons = cube.eo.composite("QS")
     >>> seasons.sizes["time"], int(seasons["count"].max())
     (4, 3)
+    >>> seasons["B04"].attrs["xeo_mask"]
+    'scl'
     """
     cube = Cube.of(obj, sensor=sensor.get("image") if isinstance(sensor, Mapping) else sensor)
     _check(method, date_of, settings)
     edges = period_edges(cube.select_dates(dates).check_dates(), period, start)
+    found, told = resolve_mask(obj, mask, sensor=sensor, units=units, offset=offset)
     green = _green(cube) if method == "max_ndvi" else (0, 0)
     model = Compositor(method, str(edges[-1]), date_of, green, tuple(sorted(settings.items())))
-    options = Options(sensor, units, offset, mask, dates, chunk=chunk, device=device)
+    options = Options(sensor, units, offset, found, dates, chunk=chunk, device=device)
     prepared = prepare(obj, model, options, finish=_keep, dtype="float32", at=edges[:-1])
     if explain:
         return prepared.job.plan
-    told = options.told("image")
-    return _result(prepared, told, count, date_of)
+    made = _result(prepared, options.told("image"), count, date_of)
+    parts = made.data_vars.values() if isinstance(made, xr.Dataset) else [made]
+    for one in parts:
+        one.attrs["xeo_mask"] = told
+    return made
 
 
 def _result(

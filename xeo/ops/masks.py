@@ -7,6 +7,7 @@ from typing import Any
 import xarray as xr
 
 from xeo.errors import OptionError
+from xeo.layers import find_layers, find_roles
 from xeo.ops.apply import Said
 from xeo.ops.cloud_mask import can_detect, cloud_mask
 
@@ -51,7 +52,9 @@ def resolve_mask(
     if isinstance(mask, xr.DataArray):
         return mask, str(mask.attrs.get("xeo_model") or mask.name or "given")
     if mask is None:
-        mask = can_detect(obj, sensor=sensor) or False
+        # A layer alone is what is looked at, not the codes that say where.
+        alone = isinstance(obj, xr.DataArray) and len(find_layers(obj, find_roles(obj))) == 1
+        mask = (not alone and can_detect(obj, sensor=sensor)) or False
     if mask is False:
         return None, "missing values alone"
     if not isinstance(mask, str) and not callable(mask):
