@@ -179,6 +179,12 @@ def settle(stored: Stored, told: Told) -> Calibration:
     return Calibration(word, 1.0, told.offset or 0.0, nodata, "attribute units" if word else "")
 
 
+def decoded(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return attributes without those that say how stored numbers are to be decoded."""
+    done = {name for pair in _SCALES for name in pair[:2]} | set(_NODATA)
+    return {key: value for key, value in attrs.items() if key not in done}
+
+
 def explain(stored: Stored, wanted: str) -> UnitsError:
     """Return the error for a band whose units nobody has said."""
     return UnitsError(
@@ -284,9 +290,8 @@ def _word(units: Any, stored: Stored) -> str | None:
 
 
 def _optical(stored: Stored) -> bool:
-    return "reflectance" in str(stored.attrs.get("standard_name", "")) or (
-        _physical(stored) == "reflectance"
-    )
+    named = f"{stored.attrs.get('standard_name', '')} {stored.attrs.get('long_name', '')}"
+    return "reflectance" in named or (_physical(stored) == "reflectance")
 
 
 def _nodata(stored: Stored) -> float:

@@ -335,14 +335,22 @@ class Cube:
         )
         return source, absent, sorted({c.reason for c, _ in settled} - {""})
 
-    def labels_of(self, request: Input) -> tuple[str, ...]:
-        """Return the labels of the bands that `source` takes, in its order; "" for absent ones."""
+    def layers_of(self, request: Input) -> tuple[Layer | None, ...]:
+        """Return the layers that `source` reads, in its order; None for absent bands."""
         places = (
             self._bands()
             if request.bands is None
             else self.find(request.bands, request.optional_bands)
         )
-        return tuple("" if place is None else self.layers[place].label for place in places)
+        return tuple(None if place is None else self.layers[place] for place in places)
+
+    def labels_of(self, request: Input) -> tuple[str, ...]:
+        """Return the labels of what `layers_of` returns; "" for absent bands."""
+        return tuple("" if one is None else one.label for one in self.layers_of(request))
+
+    def units_of(self, layer: Layer, told: Told) -> str | None:
+        """Return what the values of a layer are in once they are decoded; None if not known."""
+        return self._calibrate(layer, None, told)[0].units
 
     def _bands(self) -> list[int | None]:
         """Return all bands; of a Dataset of a known sensor its bands, in the sensor's order.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xeo.kernels.dates import days_of
 from xeo.kernels.namespace import namespace_of
 from xeo.spec import Batch, ModelSpec
 
@@ -28,12 +29,6 @@ def filler_spec(name: str, **more: Any) -> ModelSpec:
         "license": "Apache-2.0",
     }
     return ModelSpec(name=name, **(given | more))
-
-
-def days_of(dates: Any) -> NDArray[np.float64]:
-    """Return dates as days since 1970."""
-    stamps = np.asarray(dates).astype("datetime64[ns]").astype(np.int64)
-    return np.asarray(stamps / 86_400e9, np.float64)
 
 
 def dates_of(batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -14,6 +14,7 @@ from xeo.ops.models import list_models
 from xeo.ops.open import open_cube
 from xeo.ops.patches import draw_patches
 from xeo.ops.plan import plan
+from xeo.ops.remove_clouds import remove_clouds
 from xeo.ops.stack import open_zarr, unstack_bands
 from xeo.ops.tune import tune
 from xeo.ops.verify import decompress, verify
@@ -37,6 +38,7 @@ __all__ = [
     "open_cube",
     "open_zarr",
     "plan",
+    "remove_clouds",
     "to_video",
     "to_xarrayvideo",
     "tune",

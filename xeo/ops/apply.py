@@ -22,6 +22,7 @@ from xeo.engine.job import Job, Modality
 from xeo.engine.plan import make_plan
 from xeo.engine.source import Source
 from xeo.errors import BandError, DimensionError, GridError, OptionError, XeoWarning
+from xeo.layers import Layer
 from xeo.lazy import check
 from xeo.ops.result import coordinates
 from xeo.spec import Input, ModelSpec
@@ -102,7 +103,12 @@ class Prepared:
     cube: Cube
     reasons: tuple[str, ...]
     dtype: np.dtype[Any]
-    bands: tuple[str, ...] = ()
+    layers: tuple[Layer | None, ...] = ()
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Labels of the bands that are read."""
+        return tuple("" if one is None else one.label for one in self.layers)
 
     @property
     def lazy(self) -> bool:
@@ -185,7 +191,9 @@ class Prepared:
 
     def provenance(self) -> dict[str, str]:
         """Return what made the output, as attributes that every store can hold."""
-        model, spec = self.job.model, self.job.plan.spec
+        spec = self.job.plan.spec
+        # A model may stand inside of one that keeps the rules of a verb.
+        model = getattr(self.job.model, "inner", self.job.model)
         found = {
             "xeo_model": spec.name,
             "xeo_version": _version(),
@@ -289,8 +297,7 @@ def prepare(
         options.valid_fraction,
         at,
     )
-    labels = cube.labels_of(first)
-    return Prepared(job, cube, tuple(reasons), np.dtype(dtype), labels)
+    return Prepared(job, cube, tuple(reasons), np.dtype(dtype), cube.layers_of(first))
 
 
 def _check_time(cube: Cube, spec: ModelSpec) -> None:

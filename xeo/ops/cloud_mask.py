@@ -43,6 +43,7 @@ _DARK = 0.15
 
 def cloud_mask(
     obj: xr.DataArray | xr.Dataset,
+    /,
     method: str | CloudDetector = "auto",
     *,
     threshold: float | None = None,

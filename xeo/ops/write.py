@@ -205,7 +205,7 @@ class _Target:
         import zarr
 
         made = spelled(ds).copy()
-        made.attrs = {COMPLETE: 0}
+        made.attrs = {**made.attrs, COMPLETE: 0}
         codecs = {str(name): _codecs(da) for name, da in ds.data_vars.items()}
         for variable in made.variables.values():
             variable.encoding = {k: v for k, v in variable.encoding.items() if k in _ENCODING}
