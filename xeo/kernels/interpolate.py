@@ -130,10 +130,11 @@ def as_series(values: Any, bad: Any) -> tuple[Any, Any]:
     return x.reshape(time, 1, -1), xp.broadcast_to(bad, x.shape).reshape(time, -1)
 
 
-def parts(x: Any) -> Iterator[slice]:
+def parts(x: Any, size: int | None = None) -> Iterator[slice]:
     """Yield slices of the last axis that are worked on one after the other."""
-    for start in range(0, x.shape[-1], _BLOCK):
-        yield slice(start, min(start + _BLOCK, x.shape[-1]))
+    step = size or _BLOCK
+    for start in range(0, x.shape[-1], step):
+        yield slice(start, min(start + step, x.shape[-1]))
 
 
 def like(out: Any, values: Any) -> Any:

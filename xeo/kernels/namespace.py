@@ -68,3 +68,23 @@ def empty(shape: tuple[int, ...], like: Any) -> Any:
     if hasattr(like, "new_empty"):
         return like.new_empty(shape)
     return namespace_of(like).empty(shape, dtype=like.dtype)
+
+
+def as_like(data: Any, like: Any) -> Any:
+    """Return a numpy array as one of the library, dtype and device of another.
+
+    Parameters
+    ----------
+    data : numpy array
+        Of numbers.
+    like : array
+        Of numpy, CuPy or torch.
+
+    Returns
+    -------
+    array
+        Of the shape of ``data``.
+    """
+    if hasattr(like, "new_tensor"):
+        return like.new_tensor(data)
+    return namespace_of(like).asarray(data, dtype=like.dtype)
