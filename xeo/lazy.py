@@ -23,6 +23,8 @@ EXTRAS = {
     "av": "video",
     "imagecodecs": "video",
     "ffmpeg": "video",
+    "s2cloudless": "clouds",
+    "omnicloudmask": "omnicloudmask",
     "odc": "stac",
     "pystac_client": "stac",
     "s3fs": "cloud",
