@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -12,7 +12,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xeo import bands as vocabulary
-from xeo.calibration import Told, settle
 from xeo.cube import Cube
 from xeo.engine.plan import Plan
 from xeo.errors import BandError, DateError, OptionError
@@ -25,9 +24,11 @@ from xeo.kernels.composites import (
     reduce_groups,
     select,
 )
+from xeo.kernels.dates import days_of
 from xeo.kernels.geomedian import geomedian_of
 from xeo.kernels.namespace import namespace_of
-from xeo.ops.apply import Options, Output, Prepared, Said, prepare
+from xeo.ops.apply import Options, Output, Said, prepare
+from xeo.ops.layout import Layout
 from xeo.ops.masks import Mask, resolve_mask
 from xeo.spec import Batch, Input, ModelSpec
 
@@ -49,13 +50,6 @@ _CITATIONS = {
 }
 #: What people write for the start of a period, in the words of pandas.
 _WORDS = {"M": "MS", "ME": "MS", "Q": "QS", "QE": "QS", "Y": "YS", "YE": "YS", "A": "YS"}
-#: Attributes that tell how numbers were stored, which a composite's are not.
-_STORED = {
-    "scale_factor", "add_offset", "scale", "offset", "reflectance_scale_factor",
-    "reflectance_add_offset", "sr_scale_factor", "sr_add_offset", "db_scale_factor",
-    "db_add_offset", "_FillValue", "missing_value", "_nodata", "nodata", "nodatavals",
-    "no_data", "valid_min", "valid_max", "valid_range",
-}  # fmt: skip
 _DAY = "day of the chosen observation, counted from 1970-01-01"
 
 
@@ -116,7 +110,7 @@ def composite(
         to the last: its start. Periods without a clear observation are NaN. A Dataset gets the
         variable ``count``, uint16 ``(time, y, x)``: dates on which all bands are clear. A
         DataArray stays one, unless ``count`` or ``date_of`` are asked for: then it is the
-        variable of its name, or ``composite``. ``date_of`` is int32, days since 1970-01-01, -1
+        variable of its name, or ``data``. ``date_of`` is int32, days since 1970-01-01, -1
         where there is none. Lazy if ``obj`` is lazy.
 
     Raises
@@ -156,67 +150,29 @@ def composite(
     found, told = resolve_mask(obj, mask, sensor=sensor, units=units, offset=offset)
     green = _green(cube) if method == "max_ndvi" else (0, 0)
     model = Compositor(method, str(edges[-1]), date_of, green, tuple(sorted(settings.items())))
-    options = Options(sensor, units, offset, found, dates, chunk=chunk, device=device)
+    options = Options(
+        sensor, units, offset, found, dates, chunk=chunk, device=device, backend="eager"
+    )
     prepared = prepare(obj, model, options, finish=_keep, dtype="float32", at=edges[:-1])
     if explain:
         return prepared.job.plan
-    made = _result(prepared, options.told("image"), count, date_of)
+    made = _result(Layout(prepared, options.told("image")), count, date_of)
     parts = made.data_vars.values() if isinstance(made, xr.Dataset) else [made]
     for one in parts:
         one.attrs["xeo_mask"] = told
     return made
 
 
-def _result(
-    prepared: Prepared, told: Told, count: bool | None, date_of: bool
-) -> xr.DataArray | xr.Dataset:
-    cube, bands = prepared.cube, len(prepared.bands)
-    apart = isinstance(cube.obj, xr.Dataset)
-    outputs = _bands(prepared, told)
-    names = list(outputs)
-    if count or (count is None and apart):
+def _result(layout: Layout, count: bool | None, date_of: bool) -> xr.DataArray | xr.Dataset:
+    outputs = layout.outputs()
+    if count or (count is None and layout.whole):
         about: dict[str, Any] = {"long_name": "clear observations", "units": "1"}
-        outputs["count"] = Output(about, channels=bands, dtype="uint16")
+        outputs["count"] = Output(about, channels=layout.count, dtype="uint16")
     if date_of:
         about = {"long_name": _DAY, "units": "day", "_nodata": -1}
-        outputs["date_of"] = Output(about, channels=bands + 1, dtype="int32", missing=-1)
-    band = cube.roles.get("band")
-    made = prepared.variables(outputs, "" if band is None else str(band))
-    if band is not None:
-        made = made.assign_coords({band: _band_labels(cube, band, prepared.bands)})
-    if not apart and len(outputs) == len(names):
-        return made[names[0]].rename(cube.obj.name)
-    return made.assign_attrs(_unstored(cube.obj.attrs)) if apart else made
-
-
-def _bands(prepared: Prepared, told: Told) -> dict[str, Output]:
-    """Return one output for all bands where they are a dimension, or else one for each."""
-    cube, labels = prepared.cube, prepared.bands
-    layers = {layer.label: layer for layer in cube.layers}
-    if "band" in cube.roles or isinstance(cube.obj, xr.DataArray):
-        layer = layers[labels[0]]
-        name = cube.obj.name if isinstance(cube.obj, xr.DataArray) else layer.name
-        channels = (0, len(labels)) if "band" in cube.roles else 0
-        return {str(name or "composite"): Output(_attributes(cube, layer, told), channels)}
-    return {
-        label: Output(_attributes(cube, layers[label], told), number)
-        for number, label in enumerate(labels)
-    }
-
-
-def _band_labels(cube: Cube, band: Hashable, labels: tuple[str, ...]) -> Any:
-    own = cube.obj.coords.get(band)
-    return own.variable if own is not None and own.size == len(labels) else list(labels)
-
-
-def _attributes(cube: Cube, layer: Any, told: Told) -> dict[str, Any]:
-    found = _unstored(layer.variable.attrs)
-    units = settle(cube.stored(layer), told).units
-    return found if units is None else {**found, "units": units}
-
-
-def _unstored(attrs: Mapping[Any, Any]) -> dict[str, Any]:
-    return {str(key): value for key, value in attrs.items() if key not in _STORED}
+        outputs["date_of"] = Output(about, channels=layout.count + 1, dtype="int32", missing=-1)
+    made = layout.prepared.variables(outputs, layout.channel)
+    return layout.like_cube(layout.finish(made))
 
 
 def _check(method: str, date_of: bool, settings: Mapping[str, float]) -> None:
@@ -242,7 +198,7 @@ def _check(method: str, date_of: bool, settings: Mapping[str, float]) -> None:
 
 def _green(cube: Cube) -> tuple[int, int]:
     """Return where red and near infrared stand among the bands of the job."""
-    labels = [label for label in cube.labels_of(Input()) if label]
+    labels = [one.label for one in cube.layers_of(Input()) if one is not None]
     red, nir, narrow = (vocabulary.pick(labels, [name], cube.sensors)[0] for name in _GREEN)
     nir = narrow if nir is None else nir
     if red is None or nir is None:
@@ -385,10 +341,10 @@ class Compositor:
             return medoid_score
         if self.method == "max_ndvi":
             return partial(_ndvi_score, green=self.green)
-        settings, days = self._settings, _days(edges)
+        settings, days = self._settings, days_of(edges)
         inside = np.maximum(groups, 0)
         length = days[inside + 1] - days[inside]
-        near = day_score(_days(dates), days[inside] + length / 2, length)
+        near = day_score(days_of(dates), days[inside] + length / 2, length)
         score = settings["day_weight"] * near[:, None, None]
         score = score + settings["cloud_weight"] * cloud_score(hidden, int(settings["distance"]))
         return score.astype(np.float32).reshape(len(dates), -1)
@@ -401,10 +357,6 @@ def _ndvi_score(x: Any, hidden: Any, *, green: tuple[int, int]) -> Any:
     total = red + nir
     ratio = (nir - red) / xp.where(total > 0, total, 1)
     return xp.where(total > 0, xp.clip(ratio, -1, 1), -2)
-
-
-def _days(dates: Any) -> NDArray[np.float64]:
-    return np.asarray(dates.astype(np.int64) / 86_400e9, np.float64)
 
 
 def _keep(vectors: NDArray[Any]) -> NDArray[Any]:

@@ -133,7 +133,9 @@ def index(
     ['kNDVI', 'NDWI']
     """
     model = _model(obj, names, _one(sensor), parameters or {})
-    options = Options(sensor, units, offset, mask, dates, chunk=chunk, device=device)
+    options = Options(
+        sensor, units, offset, mask, dates, chunk=chunk, device=device, backend="eager"
+    )
     single = len(names) == 1
     finish = _drop_channel if single else _keep
     prepared = prepare(
