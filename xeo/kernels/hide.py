@@ -56,7 +56,7 @@ def hide(
     >>> bad = np.zeros((4, 2, 2), bool)
     >>> bad[0, 0] = True
     >>> hide(bad, dates=0.25, whole=0.0, keep=1).sum(axis=(1, 2))
-    array([0, 2, 0, 0])
+    array([0, 0, 2, 0])
     """
     _check(dates, whole, keep, cover)
     rng = np.random.default_rng(seed)
