@@ -24,7 +24,7 @@ REASONS = (
     "not_estimated",
 )
 OBSERVED, FILLED, EXTRAPOLATED, NO_CLEAR_DATE, TOO_FAR, BEYOND, NOT_ESTIMATED = range(7)
-#: Days by which a wanted date may lie outside the clear ones: dates often lack their hour.
+#: Days by which a date that was asked for may lie outside the clear ones: it lacks their hour.
 _SLACK = 1.0
 
 
@@ -108,7 +108,8 @@ class Fill:
         xp = namespace_of(values)
         first, last = span(bad, days)
         wanted = _column(at, near)
-        outside = (wanted < first - _SLACK) | (wanted > last + _SLACK)
+        slack = 0.0 if self.own else _SLACK
+        outside = (wanted < first - slack) | (wanted > last + slack)
         reason = xp.where(outside, EXTRAPOLATED if self.extrapolate else BEYOND, FILLED)
         if self.limit is not None:
             reason = xp.where(near > self.limit, TOO_FAR, reason)

@@ -103,8 +103,8 @@ def remove_clouds(
     through noise, both estimated from each pixel's own clear dates; a method that tells its
     own, gives that instead. They are of a new observation, its noise included.
 
-    A wanted date counts as within the clear dates of a pixel up to a day outside of them, as
-    dates often lack their hour.
+    A date of ``at`` counts as within the clear dates of a pixel up to a day outside of them:
+    it seldom has the hour of an acquisition.
 
     Examples
     --------

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xeo.cube import Cube
-from xeo.engine.source import load, origin
+from xeo.engine.source import is_dask, load, origin
 
 #: Names as they are left without separators, prefixes and "angle"; see `_plain`.
 _ZENITH = ("sunzenith", "solarzenith", "meansolarzenith", "meansunzenith", "sza")
@@ -67,8 +67,7 @@ def _values(cube: Cube, held: Any) -> NDArray[np.float64] | None:
     if isinstance(held, xr.DataArray):
         if any(dim != cube.roles.get("time") for dim in held.dims):
             return None
-        # A few bytes that decide how much context is read: metadata, though it is a variable.
-        held = load(origin(_raw(held.variable))[(slice(None),) * held.ndim])
+        held = _read(held.variable)
     try:
         values = np.asarray(held, dtype=float)
     except (TypeError, ValueError):
@@ -78,5 +77,14 @@ def _values(cube: Cube, held: Any) -> NDArray[np.float64] | None:
     return np.broadcast_to(values, cube.sizes[:1]).copy() if values.ndim < 2 else None
 
 
-def _raw(variable: xr.Variable) -> Any:
-    return variable.data if variable._in_memory or variable.chunks is not None else variable
+def _read(variable: xr.Variable) -> Any:
+    """Return a number a date: metadata, which decides how much context is read.
+
+    Though it may be stored as a variable, it is read while the work is planned, as coordinates
+    are; in this thread, which takes no scheduler.
+    """
+    raw = variable.data if variable._in_memory or variable.chunks is not None else variable
+    array = origin(raw)
+    if is_dask(array):
+        return array.compute(scheduler="synchronous")
+    return load(array[(slice(None),) * variable.ndim])
