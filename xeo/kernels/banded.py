@@ -70,7 +70,7 @@ def factorize(weights: Sequence[Any], rows: NDArray[np.float64], penalty: Any) -
 
     Parameters
     ----------
-    weights : sequence of n arrays of float64, each (..., pixel); or None for zeros
+    weights : sequence of n floats or arrays of float64, each (..., pixel); None for zero
         Diagonal of W, zero or more; as many of a pixel above zero as D has orders.
     rows : array, shape (n - order, order + 1)
         Of D, as from `divided_differences`.

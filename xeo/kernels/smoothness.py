@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xeo.kernels.banded import factorize, inverse_diagonal, solve
+from xeo.kernels.banded import Factors, factorize, inverse_diagonal, solve
 from xeo.kernels.namespace import namespace_of
 
 Rule = Literal["gcv", "vcurve"]
@@ -50,9 +50,10 @@ def choose_penalty(
 
     Parameters
     ----------
-    y : sequence of n arrays, each (..., pixel); or None where no date has a weight
+    y : sequence of n arrays, each (..., pixel)
         Finite values.
-    weights : sequence of n arrays that broadcast to those of ``y``; or None for zeros
+    weights : sequence of n arrays
+        Each broadcasts to those of ``y``.
     rows : array, shape (n - order, order + 1)
         Of the differences.
     grid : sequence of float
@@ -72,20 +73,17 @@ def choose_penalty(
     .. [2] Frasso, G., Eilers, P. (2015). L- and V-curves for optimal smoothing.
        *Statistical Modelling* 15. doi:10.1177/1471082X14549288
     """
-    seen = [(date, y[date], w) for date, w in enumerate(weights) if w is not None]
-    xp = namespace_of(seen[0][1])
+    xp = namespace_of(y[0])
     best: Any = None
     worth: Any = None
     last: Any = None
     for number, penalty in enumerate(grid):
         factors = factorize(weights, rows, penalty)
-        z = [xp.zeros_like(seen[0][1]) for _ in weights]
-        for date, value, weight in seen:
-            xp.multiply(value, weight, out=z[date])
+        z = [value * weight for value, weight in zip(y, weights, strict=True)]
         solve(factors, z)
-        misfit = sum(weight * (value - z[date]) ** 2 for date, value, weight in seen)
+        misfit: Any = sum(w * (v - row) ** 2 for v, w, row in zip(y, weights, z, strict=True))
         if rule == "gcv":
-            score, here = _cross_validation(xp, factors, misfit, seen), penalty
+            score, here = _cross_validation(xp, factors, misfit, weights), penalty
         else:
             point = xp.log(misfit + _TINY), xp.log(_roughness(z, rows) + _TINY)
             before, last = last, point
@@ -101,10 +99,10 @@ def choose_penalty(
     return best
 
 
-def _cross_validation(xp: Any, factors: Any, misfit: Any, seen: Sequence[Any]) -> Any:
+def _cross_validation(xp: Any, factors: Factors, misfit: Any, weights: Sequence[Any]) -> Any:
     diagonal = inverse_diagonal(factors)
-    freedom = sum(weight * (1 - diagonal[date]) for date, _, weight in seen)
-    count = sum(weight for *_, weight in seen)
+    freedom: Any = sum(w * (1 - own) for w, own in zip(weights, diagonal, strict=True))
+    count: Any = sum(weights)
     # A curve through every value leaves nothing to judge by.
     judged = freedom > 1e-6 * count
     return xp.where(judged, misfit / xp.where(judged, freedom, 1.0) ** 2, math.inf)

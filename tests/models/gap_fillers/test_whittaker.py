@@ -22,7 +22,7 @@ class TestWhittaker(EmbedderTests):
 
 
 class TestChosenWhittaker(EmbedderTests):
-    model = Whittaker(lmbda="vcurve", order=1, robust=True, upper_envelope=0.9, iterations=2)
+    model = Whittaker(lmbda="vcurve", order=1, robust="bisquare", upper_envelope=0.9, iterations=2)
     batch = make_batch(Whittaker().spec, dates=9)
     protocol = GapFiller
 
@@ -36,6 +36,7 @@ class TestChosenWhittaker(EmbedderTests):
         {"order": 4},
         {"upper_envelope": 1.0},
         {"iterations": 0},
+        {"robust": True},
     ],
 )
 def test_wrong_settings_are_refused(wrong):
