@@ -6,6 +6,7 @@ from typing import Any
 
 from xeo.accessors.bind import bind
 from xeo.ops import plot
+from xeo.ops.timeseries import timeseries
 
 
 class PlotAccessor:
@@ -17,3 +18,4 @@ class PlotAccessor:
     rgb = bind(None, plot.rgb)
     embedding = bind(None, plot.embedding)
     classes = bind(None, plot.classes)
+    timeseries = bind(None, timeseries)

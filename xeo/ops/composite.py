@@ -55,6 +55,7 @@ _DAY = "day of the chosen observation, counted from 1970-01-01"
 
 def composite(
     obj: xr.DataArray | xr.Dataset,
+    /,
     period: str = "MS",
     method: str = "median",
     *,
