@@ -34,6 +34,11 @@ def test_known_answer() -> None:
     assert bad(PixelQa(("cloud",)), *codes) == [0, 0, 0, 0, 0, 1, 0, 0, 0, 1]
 
 
+def test_a_code_without_any_flag_is_fill() -> None:
+    assert bad(PixelQa(), 0) == bad(PixelQa(("fill",)), 0) == [1]
+    assert bad(PixelQa(("cloud",)), 0) == [0]
+
+
 def test_a_confidence_makes_it_stricter() -> None:
     assert bad(PixelQa(confidence="medium"), MEDIUM, CLEAR) == [1, 0]
     assert bad(PixelQa(confidence="high"), MEDIUM, CIRRUS) == [0, 1]

@@ -32,6 +32,11 @@ def test_known_answer() -> None:
     assert bad(QaPixel("water"), *codes) == [0, 0, 1, 0, 0, 0, 0, 0, 1]  # type: ignore[arg-type]
 
 
+def test_a_code_without_any_flag_is_fill() -> None:
+    assert bad(QaPixel(), 0) == bad(QaPixel(("fill",)), 0) == [1]
+    assert bad(QaPixel(("cloud",)), 0) == [0]
+
+
 def test_a_confidence_makes_it_stricter() -> None:
     assert bad(QaPixel(), MEDIUM) == [0]
     assert bad(QaPixel(confidence="high"), MEDIUM) == [0]

@@ -35,9 +35,9 @@ class PixelQa:
     Parameters
     ----------
     flags : sequence of str
-        What is bad, of ``"fill"``, ``"clear"``, ``"water"``, ``"shadow"``, ``"snow"``,
-        ``"cloud"``, ``"cirrus"`` (where its confidence is high) and ``"terrain_occlusion"``.
-        A missing pixel is always bad.
+        What is bad, of ``"fill"`` (also code 0), ``"clear"``, ``"water"``, ``"shadow"``,
+        ``"snow"``, ``"cloud"``, ``"cirrus"`` (where its confidence is high) and
+        ``"terrain_occlusion"``. A missing pixel is always bad.
     confidence : {"medium", "high"}, optional
         Be stricter: a pixel is bad as well where the confidence in cloud or cirrus, if among
         the flags, is this or higher.
@@ -86,6 +86,9 @@ class PixelQa:
         """Return 1 where bad, ``(sample, 1, y, x)``, of codes of that shape."""
         codes, missing = layer_codes(x, 65_535, self.quality[0])
         bad = has_any_bit(codes, [FLAGS[name] for name in self.flags if name in FLAGS]) | missing
+        if "fill" in self.flags:
+            # What lies outside a scene once it is warped: no seen pixel has no flag at all.
+            bad = bad | (codes == 0)
         for name in set(self.flags) & set(_CONFIDENCE):
             least = self.confidence or ("high" if name == "cirrus" else None)
             if least is not None:

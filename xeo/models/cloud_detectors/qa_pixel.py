@@ -35,7 +35,7 @@ class QaPixel:
     Parameters
     ----------
     flags : sequence of str
-        What is bad, of ``"fill"``, ``"dilated_cloud"``, ``"cirrus"``, ``"cloud"``,
+        What is bad, of ``"fill"`` (also code 0), ``"dilated_cloud"``, ``"cirrus"``, ``"cloud"``,
         ``"shadow"``, ``"snow"``, ``"clear"`` and ``"water"``. A missing pixel is always bad.
     confidence : {"medium", "high"}, optional
         Be stricter: a pixel is bad as well where the confidence in one of the flags of cloud,
@@ -84,6 +84,9 @@ class QaPixel:
         """Return 1 where bad, ``(sample, 1, y, x)``, of codes of that shape."""
         codes, missing = layer_codes(x, 65_535, self.quality[0])
         bad = has_any_bit(codes, [FLAGS[name] for name in self.flags]) | missing
+        if "fill" in self.flags:
+            # What lies outside a scene once it is warped: no seen pixel has no flag at all.
+            bad = bad | (codes == 0)
         if self.confidence is not None:
             for name in set(self.flags) & set(_CONFIDENCE):
                 bad = bad | (two_bits(codes, _CONFIDENCE[name]) >= _LEVELS[self.confidence])
