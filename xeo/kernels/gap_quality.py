@@ -8,6 +8,8 @@ from typing import Any
 from xeo.kernels.interpolate import FAR, Days, Gaps, as_series, like, parts
 from xeo.kernels.namespace import empty, namespace_of
 
+#: Pixels whose errors are worked on at a time.
+_PIXELS = 8192
 #: Growth a day of the variance, of one of noise, before anything is known of a series.
 _GROWTH = 0.1
 #: Squares beyond so many times what is expected count as if they were there: a cloud that the
@@ -95,7 +97,7 @@ def uncertainty(values: Any, bad: Any, days: Days, at: Days) -> Any:
     """
     x, mask = as_series(values, bad)
     out = empty((len(at), *x.shape[1:]), x)
-    for part in parts(x):
+    for part in parts(x, _PIXELS):
         gaps = Gaps(mask[:, part], days, x)
         left_out = _LeftOut(gaps)
         forms = [_forms(left, right) for left, right in gaps.sides(at)]
@@ -123,6 +125,9 @@ def _forms(left: Any, right: Any) -> tuple[Any, Any]:
 class _LeftOut:
     """The clear dates of a block, each seen from its clear neighbours.
 
+    Errors, and what noise and growth add to them, are in parts of what is expected before
+    anything is known of a series.
+
     Parameters
     ----------
     gaps : Gaps
@@ -134,17 +139,24 @@ class _LeftOut:
         self.gaps = gaps
         self.dates = [date for date in range(1, len(gaps.days) - 1) if not gaps.dark[date]]
         shape = (len(self.dates), gaps.bad.shape[1])
-        self.used, self.share = xp.empty_like(gaps.bad[: shape[0]]), empty(shape, gaps.like)
-        self.noise, self.growth = empty(shape, gaps.like), empty(shape, gaps.like)
+        self.share, self.weight, self.noise, self.growth = (
+            empty(shape, gaps.like) for _ in range(4)
+        )
         since, until = gaps.since(), gaps.until()
+        nothing = xp.zeros_like(since[0])
+        self.count, self.sums = nothing, [nothing] * 3
         for row, date in enumerate(self.dates):
             left = since[date - 1] + float(gaps.days[date] - gaps.days[date - 1])
             right = until[date + 1] + float(gaps.days[date + 1] - gaps.days[date])
-            self.used[row] = ~gaps.bad[date] & (xp.maximum(left, right) < FAR)
-            self.noise[row], self.growth[row] = _forms(left, right)
-            self.share[row] = left / (left + right)
-        self.noise *= self.used
-        self.growth *= self.used
+            used = ~gaps.bad[date] & (xp.maximum(left, right) < FAR)
+            noise, growth = _forms(left, right)
+            weight = used / (noise + _GROWTH * growth)
+            self.share[row], self.weight[row] = left / (left + right), weight
+            self.noise[row], self.growth[row] = n, g = noise * weight, growth * weight
+            self.count = self.count + used
+            self.sums = [
+                total + part for total, part in zip(self.sums, (n * n, n * g, g * g), strict=True)
+            ]
 
     def squares(self, values: Any) -> Any:
         """Return the squared errors, ``(date, pixel)``; 0 on dates that have none."""
@@ -153,39 +165,29 @@ class _LeftOut:
         behind, ahead = self.gaps.behind(values, nothing), self.gaps.ahead(values, nothing)
         made = empty(self.share.shape, values)
         for row, date in enumerate(self.dates):
-            one, other = behind[date - 1], ahead[date + 1]
-            wrong = values[date] - one - (other - one) * self.share[row]
-            made[row] = xp.where(self.used[row], wrong * wrong, 0.0)
+            wrong = (ahead[date + 1] - behind[date - 1]) * self.share[row]
+            wrong += behind[date - 1]
+            wrong -= xp.where(self.gaps.bad[date], 0.0, values[date])
+            wrong *= wrong
+            xp.multiply(wrong, self.weight[row], out=made[row])
         return made
 
     def fit(self, values: Any) -> tuple[Any, Any]:
         """Return the variance of the noise, and its growth a day, ``(pixel,)``."""
         xp = namespace_of(values)
         squares = self.squares(values)
-        size, scale = xp.zeros_like(values[0]), xp.zeros_like(values[0])
-        for row in range(len(self.dates)):
-            size += xp.sqrt(xp.sqrt(squares[row]))
-            scale += xp.sqrt(xp.sqrt(self.noise[row] + _GROWTH * self.growth[row]))
+        root = xp.zeros_like(values[0])
+        for row in squares:
+            root += xp.sqrt(xp.sqrt(row))
         # A series without an error to learn from has no answer.
-        scale = xp.where(scale > 0, scale, xp.nan)
-        guess = (size / (_MEAN_ROOT * scale)) ** 4
-        safe = xp.where(guess > 0, guess, 1.0)
-        noise, growth = _solve(self._sums(squares, safe))
-        return noise * guess, growth * guess
-
-    def _sums(self, squares: Any, guess: Any) -> list[Any]:
-        """Return the sums of least squares, all in parts of what is expected."""
-        xp = namespace_of(squares)
-        sums = [xp.zeros_like(guess) for _ in range(5)]
-        for row in range(len(self.dates)):
-            expected = self.noise[row] + _GROWTH * self.growth[row]
-            weight = 1 / xp.where(expected > 0, expected, 1.0)
-            y = squares[row] * weight / guess
-            y = xp.where(y < _LIMIT, y, _LIMIT)
-            n, g = self.noise[row] * weight, self.growth[row] * weight
-            for total, part in zip(sums, (n * n, n * g, g * g, n * y, g * y), strict=True):
-                total += part
-        return sums
+        count = xp.where(self.count > 0, self.count, xp.nan)
+        limit = _LIMIT * (root / (_MEAN_ROOT * count)) ** 4
+        ny, gy = xp.zeros_like(root), xp.zeros_like(root)
+        for row, square in enumerate(squares):
+            least = xp.minimum(square, limit)
+            ny += self.noise[row] * least
+            gy += self.growth[row] * least
+        return _solve([*self.sums, ny, gy])
 
 
 def _solve(sums: list[Any]) -> tuple[Any, Any]:

@@ -15,8 +15,9 @@ from xeo.kernels.namespace import as_float, empty, namespace_of
 Ends = Literal["hold", "nan"]
 Days = NDArray[np.float64]
 
-#: Pixels that are worked on at a time.
-_BLOCK = 16_384
+#: Pixels that are worked on at a time: rows long enough that calls cost little, short enough
+#: that those at hand stay in the cache.
+_BLOCK = 32_768
 #: Days to a clear date that does not exist: next to it, the step between two dates is nothing.
 FAR = 1e30
 
@@ -294,16 +295,16 @@ def _fill(values: Any, gaps: Gaps, before: Any, out: Any) -> None:
     nothing = xp.zeros_like(values[0])
     if len(gaps.unseen) == len(gaps.days):
         nothing = xp.where(gaps.unseen[-1], xp.nan, nothing)
-    ahead = gaps.ahead(values, nothing, out=out)
+    ahead, step = gaps.ahead(values, nothing, out=out), empty(nothing.shape, nothing)
     out[0] = ahead[0]
     for date in range(1, len(ahead)):
         if gaps.clear[date]:
             out[date] = values[date]
             continue
         # From the far end: a weight of 0 or 1 gives back either value to the last bit.
-        slope = out[date - 1] - ahead[date]
-        xp.multiply(slope, before[date], out=slope)
-        xp.add(ahead[date], slope, out=out[date])
+        xp.subtract(out[date - 1], ahead[date], out=step)
+        xp.multiply(step, before[date], out=step)
+        xp.add(ahead[date], step, out=out[date])
 
 
 def _resample(filled: Any, days: Days, at: Days, out: Any, ends: Ends) -> None:
