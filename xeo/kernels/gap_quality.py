@@ -96,6 +96,7 @@ def uncertainty(values: Any, bad: Any, days: Days, at: Days) -> Any:
     the nearest value is held, it is ``2 n + g a``.
     """
     x, mask = as_series(values, bad)
+    xp = namespace_of(x)
     out = empty((len(at), *x.shape[1:]), x)
     for part in parts(x, _PIXELS):
         gaps = Gaps(mask[:, part], days, x)
@@ -104,7 +105,7 @@ def uncertainty(values: Any, bad: Any, days: Days, at: Days) -> Any:
         for band in range(x.shape[1]):
             noise, growth = left_out.fit(x[:, band, part])
             for place, (one, other) in enumerate(forms):
-                out[place, band, part] = (noise * one + growth * other) ** 0.5
+                out[place, band, part] = xp.sqrt(noise * one + growth * other)
     return like(out, values)
 
 
