@@ -95,16 +95,34 @@ def test_filled_values_and_their_uncertainty(cube, mask):
     assert heights.min() == pytest.approx(middle - 0.04, rel=1e-5)
 
 
-def test_uncertainty_of_an_index_follows_from_its_bands(cube, mask):
-    filled = cube.eo.remove_clouds("linear", mask=mask, quality=True)
-    filled["sr_uncertainty"][:] = 0.01
-    ax = cube.eo.plot.timeseries((10, 20), "NDVI", mask=mask, filled=filled)
+def band_of(ax):
     (band,) = [one for one in ax.collections if "deviations" in one.get_label()]
-    heights = band.get_paths()[0].vertices
-    first = heights[heights[:, 0] == heights[0, 0], 1]
-    # Of (n - r) / (n + r): derivatives 2 r / (n + r)^2 and 2 n / (n + r)^2.
-    sigma = 0.01 * np.hypot(2 * 0.1, 2 * 0.3) / 0.4**2
-    assert first.max() - first.min() == pytest.approx(4 * sigma, rel=5e-3)
+    return np.unique(band.get_paths()[0].vertices[:, 1])
+
+
+def test_uncertainty_of_an_index_is_that_of_its_own_values():
+    cube = simulate_cube(dates=30, size=8)
+    mask = cube.eo.cloud_mask("scl")
+    point = {"y": float(cube.y[3]), "x": float(cube.x[2])}
+    alone = cube.eo.index("NDVI").eo.remove_clouds("linear", mask=mask, quality=True)
+    bands = cube.eo.remove_clouds("linear", mask=mask, quality=True)
+    # On clear dates both are the same values, and the same noise.
+    own = cube.eo.plot.timeseries(point, "NDVI", mask=mask, filled=alone)
+    carried = cube.eo.plot.timeseries(point, "NDVI", mask=mask, filled=bands)
+    reason = alone["gap_reason"][:, 3, 2].values
+    sigma = alone["NDVI_uncertainty"][:, 3, 2].values[reason == 0]
+    clear = alone["NDVI"][:, 3, 2].values[reason == 0]
+    for ax in (own, carried):
+        edges = band_of(ax)
+        for edge in (clear[0] - 2 * sigma[0], clear[0] + 2 * sigma[0]):
+            assert np.abs(edges - edge).min() < 1e-4
+
+
+def test_too_few_dates_have_no_uncertainty_to_draw(cube, mask):
+    filled = cube.eo.remove_clouds("linear", mask=mask, quality=True)
+    ax = cube.eo.plot.timeseries((10, 20), mask=mask, filled=filled)
+    assert "filled" in [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    assert not [one for one in ax.collections if "deviations" in str(one.get_label())]
 
 
 def test_a_data_set_of_bands_degrees_and_other_dates():

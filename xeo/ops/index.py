@@ -268,14 +268,6 @@ def _check_names(names: tuple[str, ...], known: list[str]) -> None:
         )
 
 
-def bands_of(cube: Cube, name: str) -> list[str]:
-    """Return the canonical names of the bands of a cube that an index reads."""
-    import spyndex
-
-    codes = [code for code in _parts(spyndex.indices[name].bands) if code in _BANDS]
-    return list(dict.fromkeys(_find_bands(cube, name, codes).values()))
-
-
 def _find_bands(cube: Cube, name: str, codes: list[str]) -> dict[str, str]:
     """Return the canonical band of each code of one index."""
     places = {code: _find(cube, code) for code in codes}

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from xeo.cube import Cube
 from xeo.errors import BandError, DimensionError, GridError, OptionError
+from xeo.kernels.dates import days_of
+from xeo.kernels.gap_quality import uncertainty
 from xeo.layers import Layer
 from xeo.lazy import require
 from xeo.ops.apply import Options, prepare
-from xeo.ops.index import bands_of, index
+from xeo.ops.index import index
 from xeo.ops.masks import Mask, resolve_mask
 from xeo.spec import Input, ModelSpec
 
@@ -60,8 +62,8 @@ def timeseries(
         Which values are bad, as for `xeo.remove_clouds`.
     filled : DataArray or Dataset, optional
         From `xeo.remove_clouds`, at any dates. With ``quality=True`` its uncertainty is drawn
-        as a band of two standard deviations to each side; that of an index is carried over
-        from its bands as if their errors were independent.
+        as a band of two standard deviations to each side; that of an index is estimated in
+        the same way from the index at the clear dates, as for a straight line between them.
     sensor, units, offset, dates :
         As for `xeo.embed`.
     ax : Axes, optional
@@ -124,7 +126,6 @@ class _Panel:
     clear: _Series
     cloudy: _Series
     filled: _Series | None
-    missing: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -311,37 +312,29 @@ def _panel(
     options: Options,
 ) -> _Panel:
     values = here.read(name, options)
-    clear = np.where(bad, np.float32(np.nan), values)
+    seen = _Series(here.dates, np.where(bad, np.float32(np.nan), values))
     cloudy = np.where(bad, values, np.float32(np.nan))
     filled = None
     if there is not None:
         # It is decoded already: what was said of the stored numbers is not true of it.
         plain = Options(options.sensor)
-        filled = _Series(there.dates, there.read(name, plain), _spread(there, name, plain))
-    dates = here.dates
-    return _Panel(
-        _label(here, name, options),
-        _Series(dates, clear),
-        _Series(dates, cloudy),
-        filled,
-        np.isnan(values),
-    )
+        spread = _spread(name, there, seen)
+        filled = _Series(there.dates, there.read(name, plain), spread)
+    return _Panel(_label(here, name, options), seen, _Series(here.dates, cloudy), filled)
 
 
-def _spread(there: _Pixel, name: str, options: Options) -> NDArray[np.float32] | None:
-    """Return the standard deviation of the filled values of a band, or of an index of bands."""
+def _spread(name: str, there: _Pixel, clear: _Series) -> NDArray[np.float32] | None:
+    """Return the standard deviation of the filled values of a band, or of an index."""
     layer = _layer(there.cube, name)
+    if there.spread is None:
+        return None
     if layer is not None:
         return _deviation(there, layer)
-    total: Any = 0.0
-    for wanted in bands_of(there.cube, name):
-        part = _layer(there.cube, wanted)
-        sigma = None if part is None else _deviation(there, part)
-        if part is None or sigma is None:
-            return None
-        ends = [_shifted(there, part, sign * sigma).read(name, options) for sign in (1, -1)]
-        total = total + ((ends[0] - ends[1]) / 2) ** 2
-    return np.asarray(np.sqrt(total), np.float32)
+    # Errors of bands go together, so an index has less than they seem to say: ask its own values.
+    bad = np.isnan(clear.values)[:, None, None]
+    values = clear.values[:, None, None]
+    made = uncertainty(values, bad, days_of(clear.dates), days_of(there.dates))
+    return np.asarray(made[:, 0, 0], np.float32)
 
 
 def _deviation(there: _Pixel, layer: Layer) -> NDArray[np.float32] | None:
@@ -352,17 +345,6 @@ def _deviation(there: _Pixel, layer: Layer) -> NDArray[np.float32] | None:
     band = there.cube.roles.get("band")
     found = found.isel({band: layer.index}) if band in found.dims else found
     return np.asarray(found.values, np.float32).reshape(-1)
-
-
-def _shifted(there: _Pixel, layer: Layer, by: NDArray[np.float32]) -> _Pixel:
-    """Return the pixel with other values of one band."""
-    obj = there.obj.copy(deep=True)
-    da = obj[layer.name]
-    band, time = there.cube.roles.get("band"), there.cube.roles["time"]
-    chosen: dict[Any, Any] = {band: layer.index} if band in da.dims else {}
-    moved = xr.DataArray(by, dims=[time])
-    da[chosen] = (da[chosen].drop_vars(da.coords) + moved).transpose(*da[chosen].dims)
-    return replace(there, obj=obj)
 
 
 def _label(here: _Pixel, name: str, options: Options) -> str:
@@ -428,7 +410,7 @@ def _paint(ax: Axes, panel: _Panel) -> None:
 
 
 def _paint_filled(ax: Axes, filled: _Series) -> None:
-    if filled.spread is not None:
+    if filled.spread is not None and np.isfinite(filled.spread).any():
         beside = 2 * filled.spread
         ax.fill_between(
             filled.dates, filled.values - beside, filled.values + beside, color=_FILLED,
@@ -442,20 +424,25 @@ def _paint_filled(ax: Axes, filled: _Series) -> None:
 
 def _limits(panel: _Panel) -> tuple[float, float]:
     """Return limits that clear and filled values fit in: clouds may not crush them."""
-    shown = [panel.clear.values]
-    if panel.filled is not None:
-        spread = panel.filled.spread
-        beside = 0 if spread is None else 2 * np.nan_to_num(spread)
-        shown += [panel.filled.values - beside, panel.filled.values + beside]
-    values = np.concatenate(shown)
-    values = values[np.isfinite(values)]
+    values = _finite(panel.clear, panel.filled)
     if not len(values):
-        values = panel.cloudy.values[np.isfinite(panel.cloudy.values)]
+        values = _finite(panel.cloudy)
     if not len(values):
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
-    margin = 0.15 * (high - low) or 0.05 * abs(high) or 1.0
-    return low - margin, high + margin
+    size = (high - low) or 0.2 * abs(high) or 1.0
+    if panel.filled is not None and panel.filled.spread is not None:
+        # Nor may an uncertainty beyond all measure, in a long gap.
+        beside = 2 * panel.filled.spread
+        ends = [panel.filled.values - beside, panel.filled.values + beside]
+        low = max(low - 0.35 * size, float(np.nanmin([low, *ends[0]])))
+        high = min(high + 0.35 * size, float(np.nanmax([high, *ends[1]])))
+    return low - 0.1 * size, high + 0.1 * size
+
+
+def _finite(*series: _Series | None) -> NDArray[np.float32]:
+    values = np.concatenate([one.values for one in series if one is not None])
+    return np.asarray(values[np.isfinite(values)], np.float32)
 
 
 def _legend(axes: list[Any], figure: Any) -> None:
