@@ -211,3 +211,26 @@ def test_max_ndvi_wants_its_bands_and_dates_must_rise(cube):
         cube[:, :1].eo.composite("MS", "max_ndvi")
     with pytest.raises(DateError, match="expected dates in order"):
         cube[::-1].eo.composite()
+
+
+def test_integers_infinities_negatives_and_pixels_never_clear(cube):
+    wild = cube.copy(deep=True)
+    wild[0, 0, 0, 0], wild[1, :, 0, 1], wild[:, :, 1, 1] = np.inf, -0.5, np.nan
+    made = wild.eo.composite("YS", "mean", count=True)
+    # A date counts where no band of it is infinite, a negative value is a value.
+    assert made["count"].values[0].tolist() == [[3, 4, 4], [4, 0, 4]]
+    np.testing.assert_allclose(made["sr"][0, :, 0, 0], [0.3, 0.575], rtol=1e-6)
+    assert float(made["sr"][0, 0, 0, 1]) == pytest.approx((0.1 - 0.5 + 0.2 + 0.4) / 4, rel=1e-6)
+    assert np.isnan(made["sr"].values[0, :, 1, 1]).all()
+    stored = (cube.fillna(0) * 1e4).astype("u2").assign_attrs(units="DN", scale_factor=1e-4)
+    again = stored.assign_attrs(_nodata=0).eo.composite("YS", "median")
+    np.testing.assert_allclose(again, cube.eo.composite("YS", "median"), rtol=1e-4)
+    assert "scale_factor" not in again.attrs
+
+
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_rows_from_south_to_north_are_the_same(cube, order):
+    wide = cube + xr.DataArray(np.arange(2) / 10, dims="y", coords={"y": cube.y})
+    wide.attrs = cube.attrs
+    turned = wide.isel(y=order).eo.composite()
+    xr.testing.assert_allclose(turned.sortby("y"), wide.eo.composite().sortby("y"))
