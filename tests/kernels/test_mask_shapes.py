@@ -52,6 +52,7 @@ def test_dilate_takes_leading_axes_and_radii_beyond_the_image() -> None:
     made = dilate(masks, 2.5)
     for index in np.ndindex(2, 3):
         np.testing.assert_array_equal(made[index], dilate(masks[index], 2.5))
+    np.testing.assert_array_equal(dilate(np.asfortranarray(masks), 2.5), made)
     assert (dilate(masks, 99) == masks.any(axis=(-2, -1), keepdims=True)).all()
     assert dilate(np.zeros((0, 4, 4), bool), 2).shape == (0, 4, 4)
 

@@ -36,12 +36,20 @@ def dilate(mask: Any, radius: float | Sequence[float]) -> Any:
     OptionError
         If a radius is negative or not finite.
     """
-    xp = namespace_of(mask)
     ry, rx = _pair(radius)
-    out = xp.zeros_like(mask)
-    *_, height, width = mask.shape
     if not all(mask.shape):
-        return out
+        return mask != mask
+    images = mask.reshape(-1, *mask.shape[-2:])
+    out = namespace_of(mask).zeros_like(images)
+    # One image at a time stays in a processor's cache; other devices want all of them at once.
+    parts = range(len(images)) if namespace_of(mask) is np else [slice(None)]
+    for part in parts:
+        _add_dilated(out[part], images[part], ry, rx)
+    return out.reshape(mask.shape)
+
+
+def _add_dilated(out: Any, mask: Any, ry: float, rx: float) -> None:
+    height, width = mask.shape[-2:]
     before, reach = _counted(mask, min(int(rx + _TOLERANCE), width))
     for dy in range(min(int(ry + _TOLERANCE), height - 1) + 1):
         half = min(_half_width(dy, ry, rx), reach)
@@ -51,7 +59,6 @@ def dilate(mask: Any, radius: float | Sequence[float]) -> Any:
         out[..., dy:, :] |= near[..., : height - dy, :]
         if dy:
             out[..., : height - dy, :] |= near[..., dy:, :]
-    return out
 
 
 def _pair(radius: float | Sequence[float]) -> tuple[float, float]:
