@@ -119,7 +119,26 @@ def _check_peak(peak: float) -> None:
 
 
 def ssim(truth: NDArray[Any], filled: NDArray[Any], hidden: Mask, peak: float = 1.0) -> float:
-    """Return the structural similarity around hidden pixels.
+    """Return the structural similarity around hidden pixels: the mean of `similarities`.
+
+    Parameters
+    ----------
+    truth, filled, hidden, peak :
+        As in `similarities`.
+
+    Returns
+    -------
+    float
+        -1 to 1; NaN where no window counts.
+    """
+    found = similarities(truth, filled, hidden, peak)
+    return _mean(found[~np.isnan(found)])
+
+
+def similarities(
+    truth: NDArray[Any], filled: NDArray[Any], hidden: Mask, peak: float = 1.0
+) -> Numbers:
+    """Return the structural similarity of the window around each hidden pixel.
 
     Parameters
     ----------
@@ -132,8 +151,8 @@ def ssim(truth: NDArray[Any], filled: NDArray[Any], hidden: Mask, peak: float = 
 
     Returns
     -------
-    float
-        The mean over windows, -1 to 1; NaN where none counts.
+    array of float64, shape (..., y, x)
+        -1 to 1; NaN where no window counts.
 
     Raises
     ------
@@ -147,21 +166,25 @@ def ssim(truth: NDArray[Any], filled: NDArray[Any], hidden: Mask, peak: float = 
     """
     _check_peak(peak)
     _errors(truth, filled, hidden)
-    triples = zip(_pictures(truth), _pictures(filled), _pictures(hidden), strict=True)
-    found = [_similar(x, y, mask, peak) for x, y, mask in triples]
-    return _mean(np.concatenate([np.empty(0), *found]))
+    out = np.full(truth.shape, np.nan)
+    places = (_pictures(one) for one in (truth, filled, hidden, out))
+    for x, y, mask, target in zip(*places, strict=True):
+        _similar(x, y, mask, peak, target)
+    return out
 
 
 def _pictures(x: NDArray[Any]) -> NDArray[Any]:
     return x.reshape(-1, *x.shape[-2:])
 
 
-def _similar(truth: NDArray[Any], filled: NDArray[Any], hidden: Mask, peak: float) -> Numbers:
-    """Return the similarity of the windows of one picture that count."""
+def _similar(
+    truth: NDArray[Any], filled: NDArray[Any], hidden: Mask, peak: float, out: Numbers
+) -> None:
+    """Write the similarity of the windows of one picture that count."""
     half = _SIDE // 2
     inner = hidden[half:-half, half:-half]
     if min(truth.shape) < _SIDE or not inner.any():
-        return np.empty(0)
+        return
     x = truth.astype(np.float64) / peak
     y = np.where(hidden, filled.astype(np.float64) / peak, x)
     xs, ys = (_windows(one)[inner] for one in (x, y))
@@ -171,7 +194,7 @@ def _similar(truth: NDArray[Any], filled: NDArray[Any], hidden: Mask, peak: floa
     vx, vy, both = (share * (a * b).sum((1, 2)) for a, b in ((dx, dx), (dy, dy), (dx, dy)))
     light = (2 * mx * my + _C1) / (mx**2 + my**2 + _C1)
     found = light * (2 * both + _C2) / (vx + vy + _C2)
-    return np.asarray(found[np.isfinite(found)], np.float64)
+    out[half:-half, half:-half][inner] = np.where(np.isfinite(found), found, np.nan)
 
 
 def _windows(x: Numbers) -> Numbers:
@@ -179,7 +202,29 @@ def _windows(x: Numbers) -> Numbers:
 
 
 def sam(truth: NDArray[Any], filled: NDArray[Any], hidden: Mask) -> float:
-    """Return the mean angle between true and filled spectra.
+    """Return the mean angle between true and filled spectra: the mean of `angles`.
+
+    Parameters
+    ----------
+    truth, filled, hidden :
+        As in `angles`.
+
+    Returns
+    -------
+    float
+        Degrees; NaN where no pixel counts, and where there is one band only.
+
+    Examples
+    --------
+    >>> sam(np.ones((2, 1, 1)), np.array([[[1.0]], [[0.0]]]), np.array([[True]]))
+    45.0
+    """
+    found = angles(truth, filled, hidden)
+    return _mean(found[~np.isnan(found)])
+
+
+def angles(truth: NDArray[Any], filled: NDArray[Any], hidden: Mask) -> Numbers:
+    """Return the angle between the true and the filled spectrum of each hidden pixel.
 
     Parameters
     ----------
@@ -190,18 +235,13 @@ def sam(truth: NDArray[Any], filled: NDArray[Any], hidden: Mask) -> float:
 
     Returns
     -------
-    float
-        Degrees; NaN where no pixel counts, and where there is one band only.
+    array of float64, shape (..., y, x)
+        Degrees; NaN where a pixel does not count, and everywhere where there is one band only.
 
     References
     ----------
     .. [1] Kruse, F. A. et al. (1993). The spectral image processing system (SIPS).
        *Remote Sens. Environ.* doi:10.1016/0034-4257(93)90013-N
-
-    Examples
-    --------
-    >>> sam(np.ones((2, 1, 1)), np.array([[[1.0]], [[0.0]]]), np.array([[True]]))
-    45.0
     """
     same = truth.ndim >= 3 and truth.shape == filled.shape
     if not same or hidden.shape != (*truth.shape[:-3], *truth.shape[-2:]):
@@ -209,15 +249,19 @@ def sam(truth: NDArray[Any], filled: NDArray[Any], hidden: Mask) -> float:
             f"expected true and filled values (..., band, y, x) and a mask (..., y, x), got "
             f"{truth.shape}, {filled.shape} and {hidden.shape}. Try: mask[..., 0, :, :]"
         )
+    out = np.full(hidden.shape, np.nan)
     if truth.shape[-3] < 2:
-        return math.nan
+        return out
     x, y = (np.moveaxis(one, -3, -1)[hidden].astype(np.float64) for one in (truth, filled))
     sizes = [np.linalg.norm(one, axis=1, keepdims=True) for one in (x, y)]
     fine = np.isfinite(sizes[0] + sizes[1])[:, 0] & (sizes[0] > 0)[:, 0] & (sizes[1] > 0)[:, 0]
     a, b = x[fine] / sizes[0][fine], y[fine] / sizes[1][fine]
     # The arc cosine loses half of the digits of small angles (Kahan).
     angle = 2 * np.arctan2(np.linalg.norm(a - b, axis=1), np.linalg.norm(a + b, axis=1))
-    return _mean(np.degrees(angle))
+    found = np.full(len(fine), np.nan)
+    found[fine] = np.degrees(angle)
+    out[hidden] = found
+    return out
 
 
 def interval(

@@ -64,4 +64,6 @@ def fill_series(batch: Batch, kernel: Kernel) -> Any:
             flat = flat[:, :1]
         filled = kernel(values.reshape(time, band, rows * columns), flat, days, at)
         made.append(filled.reshape(len(at), band, rows, columns))
-    return xp.asarray(xp.stack(made), dtype=x.dtype)
+    # One sample, as a rule: to stack it would copy all that was made.
+    whole = made[0][None] if len(made) == 1 else xp.stack(made)
+    return xp.asarray(whole, dtype=x.dtype)

@@ -7,6 +7,7 @@ from xeo.ops.compress import compress
 from xeo.ops.embed import dequantize, embed
 from xeo.ops.encoding import encoding
 from xeo.ops.estimate import estimate
+from xeo.ops.evaluate_gap_filling import evaluate_gap_filling
 from xeo.ops.film import to_video
 from xeo.ops.index import index
 from xeo.ops.inspect import inspect
@@ -32,6 +33,7 @@ __all__ = [
     "embed",
     "encoding",
     "estimate",
+    "evaluate_gap_filling",
     "index",
     "inspect",
     "list_models",
