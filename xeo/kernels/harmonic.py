@@ -44,7 +44,7 @@ def harmonic(
     period: float = 365.25,
     ridge: float = 0.05,
     outliers: Outliers | None = "both",
-    iterations: int = 2,
+    iterations: int = 1,
     residuals: Residuals | None = "smooth",
     decay: float | None = 60.0,
 ) -> Any:
@@ -76,7 +76,8 @@ def harmonic(
         Fits after the first one, with those weights.
     residuals : {"smooth", "linear"}, optional
         How what the fit leaves at clear dates is added: smoothed by Whittaker's smoother of
-        first order, or interpolated, so that the curve goes through the values.
+        first order, with the weights of the last fit; or interpolated, so that the curve goes
+        through the values that have a weight.
     decay : float, optional
         Days to the nearest clear date after which 1/e of a residual is left. None: all of it.
 
@@ -140,24 +141,27 @@ class _Fit:
         own, wanted = _alike(self._design(self.days), y), _alike(self._design(self.at), y)
         weights = xp.asarray(good, dtype=xp.float64)
         terms = _least_squares(own, weights, y, held)
-        trusted = good
-        if self.outliers and self.iterations:
-            floor = _RELATIVE * abs(y).mean(0)
-            for _ in range(self.iterations):
-                share = self._trust(y - _product(own, terms), good, floor)
-                terms = _least_squares(own, weights * share, y, held)
-            # A cloud that was missed shall not come back with what the fit leaves.
-            trusted = good & (share > 0)
+        share: Any = None
+        floor = _RELATIVE * abs(y).mean(0) if self.outliers else 0.0
+        for _ in range(self.iterations if self.outliers else 0):
+            share = self._trust(y - _product(own, terms), good, floor)
+            terms = _least_squares(own, weights * share, y, held)
         curve = _product(wanted, terms)
         if self.residuals:
-            left, days = y - _product(own, terms), self.days
-            if self.residuals == "smooth":
-                left = whittaker(left, ~trusted, days, days, lmbda=_SMOOTH, order=1)
-                added = linear(left, xp.isnan(left[:, :1]), days, self.at)
-            else:
-                added = linear(left, ~trusted, days, self.at)
-            curve = curve + added * self._fading(trusted)
+            curve = curve + self._left(y - _product(own, terms), good, share)
         return xp.where(good.any(0), curve, math.nan)
+
+    def _left(self, left: Any, good: Any, share: Any) -> Any:
+        """Return what the fit leaves, at the wanted days."""
+        # A cloud that was missed shall not come back with it.
+        trusted = good if share is None else good & (share > 0)
+        if self.residuals == "smooth":
+            own, xp = self.days, namespace_of(left)
+            left = whittaker(left, ~good, own, own, lmbda=_SMOOTH, order=1, weights=share)
+            added = linear(left, xp.broadcast_to(~good.any(0), good.shape), own, self.at)
+        else:
+            added = linear(left, ~trusted, self.days, self.at)
+        return added * self._fading(trusted)
 
     def _design(self, days: Days) -> NDArray[np.float64]:
         """Return the terms, ``(date, term)``: a constant, the trend, cosines and sines."""

@@ -58,7 +58,7 @@ class Harmonic:
     period: float = 365.25
     ridge: float = 0.05
     outliers: Outliers | None = "both"
-    iterations: int = 2
+    iterations: int = 1
     residuals: Residuals | None = "smooth"
     decay: float | None = 60.0
 
@@ -78,7 +78,7 @@ class Harmonic:
                     f"{name} is one of {words} or None, got {word!r}. Try: {name}={words[0]!r}"
                 )
         if self.iterations < 0:
-            raise OptionError(f"iterations must be 0 or more, got {self.iterations}. Try: 2")
+            raise OptionError(f"iterations must be 0 or more, got {self.iterations}. Try: 1")
 
     @property
     def spec(self) -> ModelSpec:
