@@ -52,7 +52,7 @@ def kalman(
         How often the weights are found anew; 0 trusts all dates alike.
     freedom : float, optional
         Degrees of freedom of the noise's Student distribution: fewer trust outliers less.
-        Default: 1; 4 for a single band, which cannot tell haze from a change.
+        Default: 0.5; 10 for a single band, which cannot tell haze from a change.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def trust(
     xp = namespace_of(x)
     w = weight
     if freedom is None:
-        freedom = 1.0 if x.shape[1] > 1 else 4.0
+        freedom = 0.5 if x.shape[1] > 1 else 10.0
     bands = (weight + 0 * x).sum(1)[:, None]
     for _ in range(rounds):
         mean, variance = left_out(x, w, days, days, length=length, ratio=ratio)

@@ -30,7 +30,7 @@ class Kalman:
     rounds : int
         How often the weights of dates are found anew; 0 trusts all alike.
     freedom : float, optional
-        Degrees of freedom of the noise: fewer trust outliers less. Default: 1; 4 for a
+        Degrees of freedom of the noise: fewer trust outliers less. Default: 0.5; 10 for a
         single band.
 
     References
