@@ -101,6 +101,14 @@ def _part(x: Any, part: slice) -> Any:
     return x if x is None or x.shape[-1] == 1 else x[..., part]
 
 
+def _masked(row: Any, good: Any) -> Any:
+    """Return float64 values, zero where they are not good."""
+    # By their bits, which is several times faster than to choose, and rids of NaN too.
+    xp = namespace_of(row)
+    bits = xp.asarray(row, dtype=xp.float64).view(xp.int64)
+    return (bits & -xp.asarray(good, dtype=xp.int64)).view(xp.float64)
+
+
 class _Places:
     """Where wanted days are among own ones, and the curve through the own ones."""
 
@@ -152,10 +160,7 @@ class _Fit:
         count = xp.asarray(good, dtype=xp.int64).sum(0)
         few = count < self._order
         scarce = bool(few.any())
-        y = [
-            xp.asarray(xp.where(mine, row, 0), dtype=xp.float64)
-            for mine, row in zip(good, values, strict=True)
-        ]
+        y = [_masked(row, mine) for row, mine in zip(values, good, strict=True)]
         # Where too little is known any weights will do: the answer is made below.
         curve = self._curve(y, xp.where(few, 1.0, base) if scarce else base, good)
         if scarce:
