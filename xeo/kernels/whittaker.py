@@ -29,10 +29,10 @@ _RELATIVE = 1e-6
 def whittaker(
     values: Any,
     bad: Any,
-    days: NDArray[np.float64],
-    at: NDArray[np.float64],
+    days: Days,
+    at: Days,
     *,
-    lmbda: float | Rule = "vcurve",
+    lmbda: float | Rule = 5e4,
     order: int = 2,
     weights: Any = None,
     upper_envelope: float | None = None,
@@ -43,14 +43,15 @@ def whittaker(
 
     Minimises ``sum w (y - z)**2 + lmbda sum (D z)**2``, D being the divided differences of the
     dates, as the package whittaker-eilers does: a polynomial of degree ``order - 1`` costs
-    nothing.
+    nothing. The work is in float64.
 
     Parameters
     ----------
     values : array of float, shape (time, ..., pixel)
         Anything where bad.
     bad : array of bool
-        Broadcasts to ``values``; axes of length 1 in the middle share the work on gaps.
+        As many axes as ``values``; all but the first may be 1: where bands share their gaps,
+        they share the work too.
     days : array of float64, shape (time,)
         Strictly rising.
     at : array of float64, shape (date,)
