@@ -133,6 +133,16 @@ def test_several_dates_are_facets_with_one_stretch(series):
     assert len(two.axes) == 2
 
 
+def test_limits_are_reflectance_and_the_same_in_every_picture(cube):
+    brighter = cube.copy(data=cube.values * 2).assign_attrs(cube.attrs)
+    drawn = image(plot.rgb(cube, limits=(0.01, 1.01)))
+    np.testing.assert_allclose(drawn[0, 0], [0.49, 0, 0, 1], atol=1e-6)
+    np.testing.assert_allclose(image(plot.rgb(brighter, limits=(0.01, 1.01)))[0, 0, 0], 0.99)
+    assert drawn[3, 0, 3] == 0
+    each = image(plot.rgb(cube, limits=[(0, 0.5), (0, 1), (0, 2)]))
+    np.testing.assert_allclose([each[0, 0, 0], each[0, 3, 1], each[3, 3, 2]], [1, 0.5, 0.25])
+
+
 def test_dates_by_position_and_by_day(series):
     day = str(series.time.values[2])[:10]
     np.testing.assert_array_equal(
@@ -169,6 +179,10 @@ def test_all_missing_is_all_grey(cube):
         ({"date": 4}, DateError, "expected a date position below 4, got 4"),
         ({"date": "1999-01-01"}, DateError, "1999-01-01"),
         ({"size": 0}, OptionError, "expected a size of 1 pixel or more, got 0"),
+        ({"limits": (0.3, 0)}, OptionError, r"got \(0.3, 0\). Try: limits=\(0, 0.3\)"),
+        ({"limits": 0.3}, OptionError, "a low and a higher value"),
+        ({"limits": (0, float("nan"))}, OptionError, "a low and a higher value"),
+        ({"limits": [(0, 1), (0, 1)]}, OptionError, "or three such pairs"),
     ],
 )
 def test_rgb_errors(series, options, error, message):

@@ -12,7 +12,7 @@ import xarray as xr
 
 from xeo.cube import Cube
 from xeo.errors import BandError, DateError, DimensionError, OptionError
-from xeo.kernels.picture import principal_components, stretch
+from xeo.kernels.picture import principal_components, spread, stretch
 from xeo.kernels.quantize import dequantize
 from xeo.lazy import require
 from xeo.ops.panels import add_legend, draw, panels, rgba
@@ -35,6 +35,7 @@ def rgb(
     *,
     date: Any = None,
     percentiles: tuple[float, float] = (2, 98),
+    limits: Sequence[Any] | None = None,
     sensor: str | None = None,
     size: int = 1000,
     col_wrap: int = 4,
@@ -54,6 +55,9 @@ def rgb(
     percentiles : (float, float)
         What is drawn black and what is drawn full, per band. Dates share one stretch,
         that of their clearer quarter.
+    limits : (float, float) or three such pairs, optional
+        Values that are drawn black and full, of all bands or of each, in units of the decoded
+        cube (reflectance). They replace ``percentiles``, and are the same in every picture.
     sensor : str, optional
         Name of the sensor, where labels and attributes do not tell.
     size : int
@@ -75,6 +79,8 @@ def rgb(
         If there are not three bands, or one is not in the cube.
     DateError
         If no date or too many are selected.
+    OptionError
+        If ``limits`` are not rising pairs.
 
     Examples
     --------
@@ -84,10 +90,12 @@ def rgb(
     """
     if isinstance(bands, str) or len(bands) != 3:
         raise BandError(f"expected three bands, got {bands!r}. Try: ('nir', 'red', 'green')")
+    ends = None if limits is None else _ends(limits)
     cube = _select(Cube.of(obj, sensor=sensor).select_bands(bands), date)
     step = step_of(cube, size)
     values = np.stack(read_bands(cube, cube.layers, step), axis=-1)
-    return draw(panels(cube, rgba(stretch(values, percentiles)), step), ax, col_wrap)
+    colours = stretch(values, percentiles) if ends is None else spread(values, ends)
+    return draw(panels(cube, rgba(colours), step), ax, col_wrap)
 
 
 def embedding(
@@ -212,6 +220,20 @@ def classes(
     drawn = draw(panels(cube, image, step), ax, col_wrap)
     add_legend(drawn, present, colours)
     return drawn
+
+
+def _ends(limits: Sequence[Any]) -> npt.NDArray[np.float64]:
+    """Return limits as an array ``(band, 2)``."""
+    try:
+        ends = np.broadcast_to(np.asarray(limits, np.float64), (3, 2))
+    except (TypeError, ValueError):
+        ends = np.full((3, 2), np.nan)
+    if not np.isfinite(ends).all() or (ends[:, 0] >= ends[:, 1]).any():
+        raise OptionError(
+            f"expected limits to be a low and a higher value, or three such pairs, got {limits!r}. "
+            "Try: limits=(0, 0.3)"
+        )
+    return ends
 
 
 def _select(cube: Cube, date: Any) -> Cube:
