@@ -99,16 +99,17 @@ def foretell(
     xp = namespace_of(values)
     settings = {"length": length, "ratio": ratio}
     step = max(1, _BLOCK // values.shape[1])
-    others, every = [], []
-    for start in range(0, max(values.shape[2], 1), step):
+    # What is joined here is written over below: it has the kind and place of the values.
+    others = xp.concatenate([values[:1]] * len(at))
+    every = xp.concatenate([values[:1]] * len(at))
+    for start in range(0, values.shape[2], step):
         part = slice(start, start + step)
         x, w = known(values[..., part], bad[..., part])
         w = trust(x, w, days, rounds=rounds, freedom=freedom, **settings)
         means, variances = left_out(x, w, days, at, **settings)
-        others.append(means)
-        every.append(_take_in(means, variances, x, w, days, at))
-    found = [xp.asarray(xp.concatenate(one, -1), dtype=values.dtype) for one in (others, every)]
-    return found[0], found[1]
+        others[..., part] = means
+        every[..., part] = _take_in(means, variances, x, w, days, at)
+    return others, every
 
 
 def known(values: Any, bad: Any) -> tuple[Any, Any]:
