@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from xeo.kernels.composites import (
     count_clear,
+    likeness_score,
     mean_of,
     median_of,
     medoid_score,
@@ -135,6 +136,18 @@ def test_dates_of_no_group_do_not_count():
     values, bad = np.array([1, 2, 3], "f4")[:, None, None], np.zeros((3, 1, 1), bool)
     made = reduce_groups(values, bad, np.array([-1, 0, 0]), 1, median_of)
     np.testing.assert_array_equal(made, [[[2.5]]])
+
+
+def test_a_missed_cloud_is_unlike_the_median():
+    values = np.array([[0.1, 0.3], [0.12, 0.33], [0.7, 0.8], [0.09, 0.31], [9, 9]], "f4")[
+        :, :, None
+    ]
+    bad = np.array([0, 0, 0, 0, 1], bool)[:, None, None]
+    score = likeness_score(values, bad, np.zeros(5, int), 1)[:, 0]
+    # The median is (0.11, 0.32); distances in hundredths: sqrt(5), sqrt(2), 76.06, sqrt(5).
+    np.testing.assert_allclose(score[[0, 1, 3]], [0.9, 1 / (1 + 2 / 45), 0.9], rtol=1e-5)
+    assert score[2] < 0.01
+    assert score[4] == 0
 
 
 def test_blocks_of_pixels_do_not_show():

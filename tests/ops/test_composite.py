@@ -105,12 +105,16 @@ def test_the_best_pixel_is_far_from_clouds(cube):
     wide = cube.isel(x=[0] * 30).assign_coords(x=np.arange(30.0) * 10)
     mask = xr.zeros_like(wide[:, 0], dtype=bool)
     mask[1, :, 0] = True
-    made = wide.eo.composite("MS", "best_pixel", mask=mask, date_of=True, distance=10)
+    made = wide.eo.composite(
+        "MS", "best_pixel", mask=mask, date_of=True, distance=10, likeness_weight=0
+    )
     chosen = made["date_of"][0, 0].values.astype("M8[D]").astype(str)
     # Beside the cloud of the 20th the 28th is better, far from it the 20th.
     assert (chosen[:3] == "2020-01-28").all()
     assert (chosen[12:] == "2020-01-20").all()
-    plain = wide.eo.composite("MS", "best_pixel", mask=mask, date_of=True, cloud_weight=0)
+    plain = wide.eo.composite(
+        "MS", "best_pixel", mask=mask, date_of=True, cloud_weight=0, likeness_weight=0
+    )
     assert (plain["date_of"][0, 0, 1:].values.astype("M8[D]").astype(str) == "2020-01-20").all()
 
 

@@ -201,6 +201,33 @@ def medoid_score(x: Any, hidden: Any) -> Any:
     return -xp.stack(far)
 
 
+def likeness_score(values: Any, bad: Any, groups: Any, count: int) -> Any:
+    """Score dates by how near they are to the median of their group, for all groups at once.
+
+    Parameters
+    ----------
+    values, bad, groups, count :
+        As for `reduce_groups`.
+
+    Returns
+    -------
+    array, shape (time, pixel)
+        1 on the median, a half at three times the usual distance from it, near 0 for a cloud
+        that a mask missed; 0 for dates that are bad or of no group.
+    """
+    xp = namespace_of(values)
+    hidden = bad.any(axis=1)
+    out = xp.zeros_like(values[:, 0])
+    for dates in spans(groups, count):
+        for part in _blocks(values, dates):
+            x, gone = values[dates, :, part], hidden[dates, None, part]
+            apart = xp.sqrt(((x - median_of(x, gone)) ** 2).sum(axis=1))
+            usual = 3 * median_of(apart[:, None], gone)
+            score = 1 / (1 + (apart / xp.where(usual > 0, usual, 1)) ** 2)
+            out[dates, part] = xp.where(gone[:, 0], 0, score)
+    return out
+
+
 def _missing(values: Any, count: int) -> Any:
     """Return NaN in the shape of as many composites."""
     xp = namespace_of(values)

@@ -18,6 +18,7 @@ from xeo.errors import BandError, DateError, OptionError
 from xeo.kernels.best_pixel import cloud_score, day_score
 from xeo.kernels.composites import (
     count_clear,
+    likeness_score,
     mean_of,
     median_of,
     medoid_score,
@@ -39,7 +40,7 @@ METHODS: Mapping[str, Mapping[str, float]] = {
     "geomedian": {"tolerance": 1e-4, "iterations": 200},
     "medoid": {},
     "max_ndvi": {},
-    "best_pixel": {"distance": 50, "day_weight": 1.0, "cloud_weight": 1.0},
+    "best_pixel": {"distance": 50, "day_weight": 1.0, "cloud_weight": 1.0, "likeness_weight": 1.0},
 }
 SELECTING = ("medoid", "max_ndvi", "best_pixel")
 _CITATIONS = {
@@ -85,7 +86,8 @@ def composite(
         The first three compute new values: ``median`` and ``mean`` of each band for itself,
         ``geomedian`` [1]_ of spectra. The others take all bands of a pixel from one date:
         ``medoid`` [2]_ the one nearest to all others, ``max_ndvi`` [3]_ the greenest,
-        ``best_pixel`` [4]_ the one near the middle of the period and far from clouds.
+        ``best_pixel`` [4]_ one near the middle of the period, far from clouds and not unlike the
+        median, as a cloud would be that the mask missed.
     mask : DataArray, str, CloudDetector or False, optional
         Pixels not to use: booleans, True is bad, dims ``(time, y, x)`` or fewer; or a detector
         of `xeo.cloud_mask`. None takes the best detector that the cube has the bands for, if
@@ -102,7 +104,7 @@ def composite(
     **settings
         Of the method. ``geomedian``: ``tolerance`` (1e-4, share of the spread) and
         ``iterations`` (200). ``best_pixel``: ``distance`` (50 pixels from which on clouds are
-        far), ``day_weight`` and ``cloud_weight`` (1 each).
+        far), ``day_weight``, ``cloud_weight``, ``likeness_weight`` (1 each).
 
     Returns
     -------
@@ -320,6 +322,9 @@ class Compositor:
         parts = [xp.asarray(seen[:, None], dtype=x.dtype)]
         if self.method in SELECTING:
             score = self._score(bad.any(axis=1), dates, groups, edges)
+            if self.method == "best_pixel":
+                like = likeness_score(values, flat, groups, count)
+                score = score + self._settings["likeness_weight"] * like
             made, chosen = select(values, flat, groups, count, score)
             if self.date_of:
                 days = dates.astype("datetime64[D]").astype(np.float32)
