@@ -14,7 +14,7 @@ PYTEST_OPTIONS ?=
 BENCH_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-next lint types contracts docs notebooks bench bench-compress bench-engine ci changelog clean
+.PHONY: help demo test test-next lint types contracts docs notebooks bench bench-compress bench-engine bench-clouds ci changelog clean
 
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ bench-compress: $(VENV)/.bench ## Measure the size, exactness and speed of compr
 
 bench-engine: $(VENV)/.bench ## Measure the engine beside other ways to run a model over a cube.
 	$(PY) benchmarks/engine.py $(BENCH_OPTIONS)
+
+bench-clouds: $(VENV)/.bench ## Measure masks and gap filling beside peers.
+	$(PY) benchmarks/clouds.py $(BENCH_OPTIONS)
 
 ci: ## Run everything that has to pass.
 	.ci/run
