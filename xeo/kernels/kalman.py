@@ -23,8 +23,8 @@ def kalman(
     days: Days,
     at: Days,
     *,
-    length: float = 40.0,
-    ratio: float = 10.0,
+    length: float = 60.0,
+    ratio: float | None = None,
     rounds: int = 2,
     freedom: float | None = None,
 ) -> Any:
@@ -46,8 +46,9 @@ def kalman(
         Days that are wanted, rising.
     length : float
         Days over which the covariance falls to 0.48 of its value.
-    ratio : float
-        Variance of the process in units of the noise's.
+    ratio : float, optional
+        Variance of the process in units of the noise's. Default: 10; 20 for a single band:
+        indices are less noisy than what they are made of.
     rounds : int
         How often the weights are found anew; 0 trusts all dates alike.
     freedom : float, optional
@@ -79,8 +80,8 @@ def foretell(
     days: Days,
     at: Days,
     *,
-    length: float = 40.0,
-    ratio: float = 10.0,
+    length: float = 60.0,
+    ratio: float | None = None,
     rounds: int = 2,
     freedom: float | None = None,
 ) -> tuple[Any, Any]:
@@ -97,6 +98,11 @@ def foretell(
         They differ at clear dates only.
     """
     xp = namespace_of(values)
+    single = values.shape[1] == 1
+    if freedom is None:
+        freedom = 10.0 if single else 0.5
+    if ratio is None:
+        ratio = 20.0 if single else 10.0
     settings = {"length": length, "ratio": ratio}
     step = max(1, _BLOCK // values.shape[1])
     # What is joined here is written over below: it has the kind and place of the values.
@@ -124,10 +130,10 @@ def trust(
     weight: Any,
     days: Days,
     *,
-    length: float = 40.0,
+    length: float = 60.0,
     ratio: float = 10.0,
     rounds: int = 2,
-    freedom: float | None = None,
+    freedom: float = 0.5,
 ) -> Any:
     """Lower the weights of values that all the others do not foretell.
 
@@ -145,8 +151,6 @@ def trust(
     """
     xp = namespace_of(x)
     w = weight
-    if freedom is None:
-        freedom = 0.5 if x.shape[1] > 1 else 10.0
     bands = (weight + 0 * x).sum(1)[:, None]
     for _ in range(rounds):
         mean, variance = left_out(x, w, days, days, length=length, ratio=ratio)
@@ -162,7 +166,7 @@ def trust(
 
 
 def left_out(
-    x: Any, weight: Any, days: Days, at: Days, *, length: float = 40.0, ratio: float = 10.0
+    x: Any, weight: Any, days: Days, at: Days, *, length: float = 60.0, ratio: float = 10.0
 ) -> tuple[Any, Any]:
     """Predict series on some days, each from the values of all other days.
 

@@ -25,8 +25,8 @@ def similar_pixels(
     at: Days,
     *,
     reach: int = 4,
-    length: float = 40.0,
-    ratio: float = 10.0,
+    length: float = 60.0,
+    ratio: float | None = None,
     rounds: int = 2,
     freedom: float | None = None,
 ) -> Any:

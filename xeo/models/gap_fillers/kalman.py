@@ -25,8 +25,9 @@ class Kalman:
     ----------
     length : float
         Days over which the covariance falls to about half.
-    ratio : float
+    ratio : float, optional
         Variance of what changes in units of the noise's: more follows the values closer.
+        Default: 10; 20 for a single band.
     rounds : int
         How often the weights of dates are found anew; 0 trusts all alike.
     freedom : float, optional
@@ -40,15 +41,15 @@ class Kalman:
        doi:10.1109/MLSP.2010.5589113
     """
 
-    length: float = 40.0
-    ratio: float = 10.0
+    length: float = 60.0
+    ratio: float | None = None
     rounds: int = 2
     freedom: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("length", "ratio", "freedom"):
             value = getattr(self, name)
-            if not (value is None and name == "freedom") and not value > 0:
+            if not (value is None and name != "length") and not value > 0:
                 raise OptionError(f"{name} must be above 0, got {value}. Try: leave it out")
         if self.rounds < 0:
             raise OptionError(f"rounds must be 0 or more, got {self.rounds}. Try: rounds=2")

@@ -38,8 +38,8 @@ class SimilarPixels:
     """
 
     reach: int = 4
-    length: float = 40.0
-    ratio: float = 10.0
+    length: float = 60.0
+    ratio: float | None = None
     rounds: int = 2
     freedom: float | None = None
 
@@ -48,7 +48,7 @@ class SimilarPixels:
             raise OptionError(f"reach must be 1 to 8 doublings, got {self.reach}. Try: reach=4")
         for name in ("length", "ratio", "freedom"):
             value = getattr(self, name)
-            if not (value is None and name == "freedom") and not value > 0:
+            if not (value is None and name != "length") and not value > 0:
                 raise OptionError(f"{name} must be above 0, got {value}. Try: leave it out")
         if self.rounds < 0:
             raise OptionError(f"rounds must be 0 or more, got {self.rounds}. Try: rounds=2")
