@@ -97,4 +97,7 @@ def _made(name: str, kind: type[Any], settings: Mapping[str, Any]) -> Any:
         near = difflib.get_close_matches(unknown[0], known or [], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise OptionError(f"expected settings of {name!r}, {known}, got {unknown}.{hint}")
-    return kind(**settings)
+    try:
+        return kind(**settings)
+    except TypeError as err:
+        raise OptionError(f"expected settings that fit {name!r}, got {settings}: {err}") from err

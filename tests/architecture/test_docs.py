@@ -70,9 +70,11 @@ def test_every_page_is_in_a_list_of_contents():
 
 
 def _commands() -> list[str]:
+    from xeo.cli import main
+
     pages = [*(DOCS / "how_to").glob("*.rst"), DOCS.parent / "README.md"]
     text = "\n".join(path.read_text("utf-8") for path in pages)
-    names = "embed|classify|models|tune|compress|decompress|verify|inspect"
+    names = "|".join(main.commands)
     return re.findall(rf"(?:^ {{3}}|`)(xeo (?:{names})\b[^`\n]*)", text, re.MULTILINE)
 
 

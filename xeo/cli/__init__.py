@@ -5,12 +5,16 @@ from __future__ import annotations
 import click
 
 from xeo.cli.classify import classify
+from xeo.cli.cloud_mask import cloud_mask
+from xeo.cli.composite import composite
 from xeo.cli.compress import compress
 from xeo.cli.decompress import decompress
 from xeo.cli.embed import embed
+from xeo.cli.evaluate_gap_filling import evaluate_gap_filling
 from xeo.cli.group import Commands
 from xeo.cli.inspect import inspect
 from xeo.cli.models import models
+from xeo.cli.remove_clouds import remove_clouds
 from xeo.cli.tune import tune
 from xeo.cli.verify import verify
 
@@ -28,8 +32,11 @@ Exit codes:
 )
 @click.version_option(package_name="xarray-eo")
 def main() -> None:
-    """Run Earth-observation models on data cubes, and compress cubes."""
+    """Run Earth-observation models on data cubes, clear them of clouds, and compress them."""
 
 
-for _command in (embed, classify, models, tune, compress, decompress, verify, inspect):
+for _command in (
+    *(embed, classify, cloud_mask, remove_clouds, evaluate_gap_filling, composite),
+    *(models, tune, compress, decompress, verify, inspect),
+):
     main.add_command(_command)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from functools import reduce
 from operator import or_
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,9 +12,10 @@ import xarray as xr
 
 from xeo import ops
 from xeo.cli.group import traceback_option
+from xeo.cli.run import check_folder
 from xeo.cli.source import group_option, open_node
 from xeo.cli.words import by_variable, settings, sizes, values
-from xeo.errors import OptionError, StoreError
+from xeo.errors import OptionError
 from xeo.ops.place import check_apart
 
 _TARGETS = ("max_error", "relative_error", "psnr", "bpppb", "quality", "lossless")
@@ -161,7 +161,7 @@ def compress(
     keywords = _keywords(var, options) | {"chunks": sizes(chunk), "stack": _stack(no_stack)}
     worthless = values(ignore)
     check_apart(dst, src)
-    _check_report(report)
+    check_folder(report)
     ds = open_node(src, group, reading)
     keywords |= {"ignore": _mask(ds, worthless), "workers": workers}
     if dry_run:
@@ -212,12 +212,6 @@ def _mask(ds: xr.Dataset, worthless: dict[str, list[float]]) -> xr.DataArray | N
         )
     masks = [ds[name].isin(found) for name, found in worthless.items()]
     return reduce(or_, masks) if masks else None
-
-
-def _check_report(path: str | None) -> None:
-    """Say before hours of work that the report cannot be written."""
-    if path is not None and not Path(path).absolute().parent.is_dir():
-        raise StoreError(f"expected a folder to write {path!r} in, found none")
 
 
 def _plain(made: Any) -> str:

@@ -40,6 +40,17 @@ def _date(text: str) -> str | None:
     return text
 
 
+def wanted(text: str) -> Any:
+    """Return ``"5D"`` as it is, and ``"2023-06-01,2023-07-01"`` as a list of dates."""
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) == 1 and not parts[0][:4].isdecimal():
+        return parts[0]
+    found = [_date(part) for part in parts]
+    if None in found:
+        raise click.BadParameter(f"expected a step, or dates with commas between, got {text!r}")
+    return found
+
+
 def said(words: Sequence[str]) -> Any:
     """Return ``["dn"]`` as ``"dn"``, and ``["a=dn", "b=db"]`` as a mapping."""
     plain = [word for word in words if "=" not in word]

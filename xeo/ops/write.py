@@ -108,7 +108,8 @@ def write(
     if profile and not any(one.job for one in runs):
         raise OptionError(
             "expected a lazy result of xeo for profile=True, got an array that xeo did not make, "
-            "or one that was changed since. Try: profile=False"
+            "that was changed since, or that reads another lazy result, such as a mask. "
+            "Try: profile=False"
         )
     made = _Target(target, storage_options)
     with writing(target):
@@ -152,6 +153,11 @@ def _runs(ds: xr.Dataset) -> Iterator[_Run]:
         together.setdefault(id(job), (job, []))[1].append(str(name))
     for job, names in together.values():
         yield _Run(tuple(names), job)
+
+
+def can_profile(obj: xr.DataArray | xr.Dataset) -> bool:
+    """Tell whether `write` can say of a result where the time went."""
+    return any(one.job for one in _runs(_regular(_dataset(obj))))
 
 
 def _dataset(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
