@@ -10,6 +10,8 @@ from typing import Any
 GROUP_WORDS = {
     "embed": "makes embeddings: ``ds.eo.embed(name)``",
     "classify": "gives classes: ``ds.eo.classify(name)``",
+    "cloud_mask": "finds clouds: ``ds.eo.cloud_mask(name)``",
+    "remove_clouds": "fills gaps: ``ds.eo.remove_clouds(name)``",
 }
 
 
