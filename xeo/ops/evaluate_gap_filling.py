@@ -93,8 +93,9 @@ def evaluate_gap_filling(
         Prints as a table, the best method first. ``dataset`` holds MAE, RMSE, bias (units of
         the cube), PSNR (dB), SSIM, SAM (degrees), the share of the errors within the 95 %
         band of the uncertainty, and the share of the hidden pixels that was filled, with dims
-        ``(filler, band, hidden, gap)``; RMSE and MAE with their intervals. NDVI is scored
-        beside the bands where red and near infrared are among them. ``plot()`` is a picture.
+        ``(filler, band, hidden, gap)``; RMSE and MAE with their intervals. NDVI, cut to
+        -1 to 1, is scored beside the bands where red and near infrared are among them.
+        ``plot()`` is a picture.
 
     Raises
     ------
@@ -127,23 +128,28 @@ def evaluate_gap_filling(
     """
     found = _methods(methods)
     cuts = sorted(float(edge) for edge in edges)
-    if sample < 1 or not all(edge > 0 for edge in cuts):
+    if min(sample, draws) < 1 or not all(edge > 0 for edge in cuts):
         raise OptionError(
-            f"expected sample and edges above 0, got sample={sample}, edges={list(edges)}"
+            f"expected sample, draws and edges above 0, got sample={sample}, draws={draws}, "
+            f"edges={list(edges)}"
         )
+    if min(margin, seed) < 0:
+        raise OptionError(f"expected margin and seed from 0 on, got {margin} and {seed}")
     bad, word = resolve_mask(obj, mask, sensor=sensor, units=units, offset=offset)
-    truth = remove_clouds(
-        obj,
-        Observed(),
-        mask=False if bad is None else bad,
-        sensor=sensor,
-        units=units,
-        offset=offset,
-        dates=dates,
-        bands=bands,
-    )
-    assert isinstance(truth, (xr.DataArray, xr.Dataset))
-    squares = [_Square.of(one, share, whole, margin, seed) for one in _squares(truth, sample)]
+    read: dict[str, Any] = {
+        "sensor": sensor,
+        "units": units,
+        "offset": offset,
+        "dates": dates,
+        "bands": bands,
+    }
+    # The plan of the whole refuses what cannot be read, or a mask that does not fit.
+    _observed(obj, bad, explain=True, **read)
+    truths = [
+        _observed(part, hole, **read).load()
+        for part, hole in _parts(obj, bad, sample, dates, bands)
+    ]
+    squares = [_Square.of(one, share, whole, margin, seed) for one in truths]
     scored = np.concatenate([one.scored for one in squares])
     if not scored.any():
         raise DateError(
@@ -152,9 +158,9 @@ def evaluate_gap_filling(
         )
     gaps = np.concatenate([one.gap_days for one in squares])
     alone = np.concatenate([one.whole for one in squares])
-    indices = _ndvi(truth, sensor)
+    indices = _ndvi(truths[0], sensor)
     names, values = _joined([one.values for one in squares], indices)
-    peaks = _peaks(values, names, truth, peak)
+    peaks = _peaks(values, names, truths[0], peak)
     made: dict[str, Scored] = {}
     with bar(total=len(found), desc="evaluate", unit="method", disable=not progress) as shown:
         for label, method in found.items():
@@ -164,8 +170,10 @@ def evaluate_gap_filling(
             _, spread = _joined([one for _, one in filled])
             made[label] = Scored(estimates, spread)
             shown.update()
-    dataset = score(values, made, names, scored, alone, gaps, cuts, peaks, draws, seed)
-    units_of = {str(v.attrs.get("units", "")) for v in _variables(truth)}
+    dataset = score(
+        values, made, names, scored, alone, gaps, cuts, peaks, draws, seed, len(squares[0].hidden)
+    )
+    units_of = {str(v.attrs.get("units", "")) for v in _variables(truths[0])}
     dataset.attrs = {"mask": word, "seed": seed, "units": ", ".join(sorted(units_of - {""}))}
     return GapReport(dataset)
 
@@ -208,27 +216,39 @@ def _methods(given: Any) -> dict[str, Any]:
     return dict(zip(labels, models, strict=True))
 
 
+def _observed(obj: xr.DataArray | xr.Dataset, bad: xr.DataArray | None, **options: Any) -> Any:
+    """Return the cube decoded, NaN where it is bad; or the plan of that."""
+    return remove_clouds(obj, Observed(), mask=False if bad is None else bad, **options)
+
+
 def _variables(obj: xr.DataArray | xr.Dataset) -> list[xr.DataArray]:
     return [obj] if isinstance(obj, xr.DataArray) else list(obj.data_vars.values())
 
 
-def _squares(obj: xr.DataArray | xr.Dataset, sample: int) -> Iterator[Any]:
-    """Yield up to four equal squares, spread over the cube, in memory."""
-    cube = Cube.of(obj)
-    dates, rows, columns = cube.sizes
-    if dates < 4:
-        raise DateError(f"expected four dates or more to hide some of, got {dates}")
-    depth = sum(v.size for v in _variables(obj)) // (rows * columns)
+def _parts(
+    obj: xr.DataArray | xr.Dataset,
+    bad: xr.DataArray | None,
+    sample: int,
+    dates: Any,
+    bands: Sequence[str] | None,
+) -> Iterator[tuple[Any, xr.DataArray | None]]:
+    """Yield up to four equal squares of the cube and of its mask, spread over it."""
+    cube = Cube.of(obj).select_dates(dates)
+    count, rows, columns = cube.sizes
+    if count < 4:
+        raise DateError(f"expected four dates or more to hide some of, got {count}")
+    depth = count * (len(cube.layers) if bands is None else len(bands))
     pixels = max(1, min(sample, _ROOM // (4 * depth)))
     if rows * columns <= pixels:
-        yield obj.load()
+        yield obj, bad
         return
     side = max(8, math.isqrt(pixels // 4))
     y, x = cube.roles["y"], cube.roles["x"]
     for down in _starts(rows, side):
         for right in _starts(columns, side):
             at = {y: slice(down, down + side), x: slice(right, right + side)}
-            yield obj.isel(at).load()
+            hole = None if bad is None else bad.isel(at, missing_dims="ignore")
+            yield obj.isel(at), hole
 
 
 def _starts(size: int, side: int) -> list[int]:
@@ -312,7 +332,8 @@ def _joined(
     red, nir = (values[:, place] for place in indices)
     with np.errstate(all="ignore"):
         ratio = (nir - red) / (nir + red)
-    ratio[~np.isfinite(ratio)] = np.nan
+    # Where both are near 0 the ratio is anything, and one such pixel would outweigh all others.
+    ratio = np.where(np.isfinite(ratio), np.clip(ratio, -1, 1), np.float32(np.nan))
     return [*names, "NDVI"], np.concatenate([values, ratio[:, None]], axis=1)
 
 

@@ -16,7 +16,7 @@ from xeo.kernels.scores import angles, similarities
 #: What was hidden: the shapes of other dates' clouds, or whole dates.
 KINDS = ("all", "clouds", "dates")
 #: A method that fills less of what is hidden has no say in which pixels are compared.
-_MOST = 0.5
+MOST = 0.5
 #: Standard deviations on each side that hold 95 % of a normal distribution.
 _WIDE = 1.96
 _UNITS = {
@@ -80,6 +80,7 @@ def score(
     peaks: Sequence[float],
     draws: int,
     seed: int,
+    dates: int,
 ) -> xr.Dataset:
     """Return the scores of all methods.
 
@@ -97,13 +98,16 @@ def score(
         Between classes of gaps, in days; range of each band.
     draws, seed : int
         Of the bootstrap over dates.
+    dates : int
+        How many dates a part of the cube has: parts follow each other along time, and what
+        they have at the same date is drawn together.
 
     Returns
     -------
     Dataset
         Dims ``(filler, band, hidden, gap)``; ``sam`` without ``band``.
     """
-    groups = _groups(scored, alone, gaps, edges)
+    groups = _groups(scored, alone, gaps, edges, dates)
     use = _comparable(made, groups)
     weights = _weights(groups, draws, seed)
     found = [_method(truth, one, groups, use, peaks, weights) for one in made.values()]
@@ -130,13 +134,17 @@ def _labels(edges: Sequence[float]) -> list[str]:
 
 
 def _groups(
-    scored: NDArray[np.bool_], alone: NDArray[np.bool_], gaps: NDArray[Any], edges: Sequence[float]
+    scored: NDArray[np.bool_],
+    alone: NDArray[np.bool_],
+    gaps: NDArray[Any],
+    edges: Sequence[float],
+    dates: int,
 ) -> _Groups:
     time, y, x = np.nonzero(scored)
-    dates, date = np.unique(time, return_inverse=True)
+    days, date = np.unique(time % dates, return_inverse=True)
     length = np.digitize(gaps[scored], list(edges), right=True)
     return _Groups(
-        (time, y, x), date, length, alone[scored].astype(np.int64), len(dates), len(edges) + 1
+        (time, y, x), date, length, alone[scored].astype(np.int64), len(days), len(edges) + 1
     )
 
 
@@ -146,7 +154,7 @@ def _comparable(made: Mapping[str, Scored], groups: _Groups) -> NDArray[np.bool_
     finite = {k: np.isfinite(one.values[time, :, y, x]).all(axis=1) for k, one in made.items()}
     use = np.ones(len(time), np.bool_)
     for one in finite.values():
-        if one.mean() >= _MOST:
+        if one.mean() >= MOST:
             use &= one
     return use
 
