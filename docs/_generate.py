@@ -89,19 +89,18 @@ def models_page() -> str:
     ]
     for verb, words in GROUP_WORDS.items():
         for name in registry.names(verb):
-            lines += _model(registry.get(verb, name)().spec, words)
+            lines += _model(verb, registry.get(verb, name)(), words)
     return "\n".join(lines)
 
 
-def _model(spec: object, words: str) -> list[str]:
-    from xeo.spec import ModelSpec
-
-    assert isinstance(spec, ModelSpec)
-    verb = "embed" if "embed" in words else "classify"
+def _model(verb: str, model: Any, words: str) -> list[str]:
+    spec = model.spec
+    inputs = "; ".join(_reads(one.modality, one.bands, one.optional) for one in spec.inputs)
+    layers = getattr(model, "quality", ())
     facts = [
         ("use", words),
         ("architecture", spec.architecture),
-        ("reads", "; ".join(_reads(one.modality, one.bands, one.optional) for one in spec.inputs)),
+        ("reads", f"the layer {' or '.join(layers)}" if layers else inputs),
         ("window", f"{spec.window} pixels" if spec.window else "any size"),
         ("halo, stride", f"{spec.margin}, {spec.stride} pixels"),
         ("channels", _channels(spec.channels, spec.channels_per_band)),
