@@ -124,8 +124,8 @@ set_option = click.option(
 mask_option = click.option(
     "--mask",
     metavar="NAME|STORE|none",
-    help="What is bad: a detector of xeo cloud-mask, the OUT of xeo cloud-mask, or none but "
-    "missing values.  [default: the best detector that CUBE allows]",
+    help="What is bad: a detector of xeo cloud-mask, the OUT of xeo cloud-mask for all "
+    "dates of CUBE, or none but missing values.  [default: the best detector that CUBE allows]",
 )
 
 
