@@ -19,10 +19,10 @@ from xeo.engine.source import Source, load
 from xeo.engine.stored import chunk_numbers, store_array
 from xeo.kernels.namespace import namespace_of
 
-#: Bytes of decoded chunks that are kept.
+#: Bytes of decoded chunks that are kept, where no block meets more.
 CACHE_BYTES = 256 * 2**20
-#: Larger chunks are not kept: a few of them would push each other out.
-_LARGEST = CACHE_BYTES // 4
+#: Bytes of the chunks that a block meets from which on they are not kept.
+MOST_BYTES = 512 * 2**20
 
 Region = tuple[slice, ...]
 #: An array, and the place of a chunk among its chunks.
@@ -206,10 +206,23 @@ def _cached(array: Any, chunks: Chunks) -> Any:
         for one in known
     ]
     largest = math.prod(int(np.diff(one).max()) for one in edges) * array.dtype.itemsize
-    return Cached(array, edges, chunks) if largest <= _LARGEST else array
+    return Cached(array, edges, chunks) if largest <= MOST_BYTES else array
 
 
-def strip(blocks: int, chunk_bytes: float) -> int:
+def limit(chunk_bytes: float) -> int:
+    """Return how many bytes of chunks are to be kept.
+
+    Blocks of the next chunks are read while those of the last ones are at work.
+
+    Parameters
+    ----------
+    chunk_bytes : float
+        Of all chunks that a block meets.
+    """
+    return max(CACHE_BYTES, int(2 * chunk_bytes)) if chunk_bytes <= MOST_BYTES else CACHE_BYTES
+
+
+def strip(blocks: int, chunk_bytes: float, least: int = 1) -> int:
     """Return how many blocks side by side leave their chunks for the rows of blocks below.
 
     Parameters
@@ -218,5 +231,7 @@ def strip(blocks: int, chunk_bytes: float) -> int:
         In a row.
     chunk_bytes : float
         Of all chunks that a block meets.
+    least : int
+        Blocks side by side in one chunk.
     """
-    return int(np.clip(CACHE_BYTES // max(1.0, chunk_bytes) - 1, 1, blocks))
+    return int(np.clip(CACHE_BYTES // max(1.0, chunk_bytes) - 1, min(least, blocks), blocks))

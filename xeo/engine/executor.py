@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xeo import options
-from xeo.engine.chunks import Chunks, cached, strip
+from xeo.engine.chunks import Chunks, cached, limit, strip
 from xeo.engine.cuts import Cut
 from xeo.engine.heap import large_buffers
 from xeo.engine.job import Job, Made, Number
@@ -87,7 +87,7 @@ def run(
 
 def _quicker(job: Job) -> Job:
     """Return a job of the same numbers that reads its stores in the fastest way there is."""
-    chunks = Chunks() if job.plan.passes > _OFTEN else None
+    chunks = Chunks(limit(_chunk_bytes(job.plan))) if job.plan.passes > _OFTEN else None
     regions = job.regions(job.plan.index(job.plan.blocks // 2))
     modalities = []
     much = job.plan.blocks * job.plan.read_bytes >= _MUCH
@@ -106,7 +106,13 @@ def _strip(plan: Plan) -> int:
     """Return how many blocks side by side are made before those below them."""
     if plan.passes <= _OFTEN:
         return plan.x.blocks
-    return strip(plan.x.blocks, plan.read_bytes * plan.passes)
+    beside = plan.x.chunk // (plan.x.step * plan.x.stride)
+    return strip(plan.x.blocks, _chunk_bytes(plan), max(1, beside))
+
+
+def _chunk_bytes(plan: Plan) -> float:
+    """Return the bytes of the chunks that a block meets, as they are decoded."""
+    return plan.read_bytes * plan.passes * plan.stored / (plan.stored + 1)
 
 
 def _one(

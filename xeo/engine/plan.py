@@ -491,7 +491,11 @@ def _side(target: int, unit: int, size: int, chunk: int) -> int:
     # The target is a rule of thumb: a little over it beats reading chunks twice.
     if both <= 1.25 * target:
         return max(1, target // both) * both
-    return max(unit, target // unit * unit)
+    # Blocks that divide a chunk leave no other one to be read for their borders.
+    parts = -(-both // target)
+    fitting = (n for n in range(parts, 2 * parts + 1) if both % n == 0 and both // n % unit == 0)
+    found = next(fitting, None)
+    return max(unit, target // unit * unit) if found is None else both // found
 
 
 def _passes(axis: Axis, reads: Iterator[tuple[int, int]]) -> float:

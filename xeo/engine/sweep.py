@@ -190,8 +190,8 @@ class Sweep:
         arrays, masks, times, waves, gsd = {}, {}, {}, {}, {}
         for number, modality in enumerate(self.job.modalities):
             cuts = [self._cut(number, *sample) for sample in samples]
-            arrays[modality.name] = to_device(np.stack([c[0] for c in cuts]), self.job.device)
-            masks[modality.name] = to_device(np.stack([c[1] for c in cuts]), self.job.device)
+            arrays[modality.name] = to_device(_stack([c[0] for c in cuts]), self.job.device)
+            masks[modality.name] = to_device(_stack([c[1] for c in cuts]), self.job.device)
             if modality.dates is not None:
                 times[modality.name] = self._dates(number, modality.dates, samples)
             if modality.wavelengths is not None:
@@ -384,6 +384,11 @@ def _by_size(samples: list[Sample]) -> Iterable[list[Sample]]:
     for sample in samples:
         groups.setdefault((sample[1].size, sample[2].size), []).append(sample)
     return groups.values()
+
+
+def _stack(arrays: list[Any]) -> Any:
+    """Stack arrays, one alone without a copy: series of all dates are large."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
 def _span(window: Window, size: int) -> slice:

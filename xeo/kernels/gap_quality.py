@@ -183,7 +183,7 @@ class _LeftOut:
         # A series without an error to learn from has no answer.
         count = xp.where(self.count > 0, self.count, xp.nan)
         limit = _LIMIT * (root / (_MEAN_ROOT * count)) ** 4
-        ny, gy = xp.zeros_like(root), xp.zeros_like(root)
+        ny, gy = count * 0, count * 0
         for row, square in enumerate(squares):
             least = xp.minimum(square, limit)
             ny += self.noise[row] * least

@@ -70,7 +70,9 @@ def trust(residuals: Any, good: Any, floor: Any, doubt: Doubt = "bisquare") -> A
     """
     xp = namespace_of(residuals)
     scale = xp.maximum(1.4826 * median_size(residuals, good), xp.zeros_like(residuals[0]) + floor)
-    border = _BORDER[doubt] * xp.where(scale > 0, scale, 1.0)
+    # A series without a good value has no median size.
+    fine = xp.isfinite(scale) & (scale > 0)
+    border = _BORDER[doubt] * xp.where(fine, scale, 1.0)
     if doubt == "huber":
         return border / xp.maximum(abs(residuals), border)
     far = residuals / border

@@ -75,7 +75,8 @@ class Fill:
         days = days_of(next(iter(batch.time.values())))
         at = days if batch.at is None else days_of(batch.at)
         pairs = zip(x, batch.mask[modality], made, strict=True)
-        return xp.stack([self._one(*each, days, at) for each in pairs])
+        found = [self._one(*each, days, at) for each in pairs]
+        return found[0][None] if len(found) == 1 else xp.stack(found)
 
     def _one(
         self, x: Any, bad: Any, made: Any, days: NDArray[np.float64], at: NDArray[np.float64]
@@ -85,49 +86,64 @@ class Fill:
         bands, size = x.shape[1], x.shape[2:]
         values = made[:, :bands]
         any_bad = bad.any(axis=1)
-        if self.own and not self.smooth:
-            values = xp.where(bad, values, x)
-        near = gap_days(any_bad, days, at)
-        out, reason = self._judged(values, any_bad, near, days, at)
+        stays = ~any_bad if self.own and not self.smooth else None
+        if stays is not None:
+            values = _put(values, ~bad, x)
+        near: Any = None
+        if self.quality or self.limit is not None:
+            near = gap_days(any_bad, days, at)
+        beyond = self._beyond(any_bad, days, at)
+        lost = None if self.extrapolate else beyond
+        if self.limit is not None:
+            far = near > self.limit
+            lost = far if lost is None else lost | far
+        if lost is not None:
+            lost = lost if stays is None else lost & ~stays
+            values = _put(values, lost[:, None], xp.nan)
         if not self.quality:
-            return out
+            return values
         if made.shape[1] > bands:
             spread = made[:, bands:]
         else:
             flat = bad.reshape(len(days), bands, -1)
-            spread = uncertainty(x.reshape(flat.shape), flat, days, at).reshape(
-                len(at), bands, *size
-            )
-        spread = xp.where(xp.isfinite(out), spread, xp.nan)
-        return xp.concatenate([out, spread, reason[:, None], near[:, None]], 1)
+            spread = uncertainty(x.reshape(flat.shape), flat, days, at)
+            spread = spread.reshape(len(at), bands, *size)
+        spread = xp.where(xp.isfinite(values), spread, xp.nan)
+        reason = self._reason(values, stays, near, beyond)
+        return xp.concatenate([values, spread, reason[:, None], near[:, None]], 1)
 
-    def _judged(
-        self, values: Any, bad: Any, near: Any, days: NDArray[np.float64], at: NDArray[np.float64]
-    ) -> tuple[Any, Any]:
-        """Return the values that may stay, and the reason of each, ``(date, y, x)``."""
-        xp = namespace_of(values)
+    def _beyond(self, bad: Any, days: NDArray[np.float64], at: NDArray[np.float64]) -> Any:
+        """Return where a wanted date is outside of the clear dates of a pixel."""
         first, last = span(bad, days)
-        wanted = _column(at, near)
+        wanted = _column(at, last)
         slack = 0.0 if self.own else _SLACK
-        outside = (wanted < first - slack) | (wanted > last + slack)
-        reason = xp.where(outside, EXTRAPOLATED if self.extrapolate else BEYOND, FILLED)
+        return (wanted < first - slack) | (wanted > last + slack)
+
+    def _reason(self, values: Any, stays: Any, near: Any, beyond: Any) -> Any:
+        """Return the code of each value's reason, ``(date, y, x)``."""
+        xp = namespace_of(values)
+        reason = xp.where(beyond, EXTRAPOLATED if self.extrapolate else BEYOND, FILLED)
         if self.limit is not None:
             reason = xp.where(near > self.limit, TOO_FAR, reason)
         reason = xp.where(xp.isnan(near), NO_CLEAR_DATE, reason)
-        if self.own and not self.smooth:
-            reason = xp.where(bad, reason, OBSERVED)
-        kept = reason <= EXTRAPOLATED
-        out = xp.where(kept[:, None], values, xp.nan)
+        if stays is not None:
+            reason = xp.where(stays, OBSERVED, reason)
         # What is missing in one band alone leaves the others as they are.
-        nothing = kept & ~xp.isfinite(out).any(axis=1)
+        nothing = (reason <= EXTRAPOLATED) & ~xp.isfinite(values).any(axis=1)
         reason = xp.where(nothing, NOT_ESTIMATED, reason)
-        return out, xp.asarray(reason, dtype=values.dtype)
+        return xp.asarray(reason, dtype=values.dtype)
+
+
+def _put(target: Any, where: Any, value: Any) -> Any:
+    """Return an array with other values in some places, which it may be written into."""
+    if isinstance(target, np.ndarray) and target.flags.writeable:
+        np.copyto(target, value, where=where)
+        return target
+    return namespace_of(target).where(where, value, target)
 
 
 def _column(at: NDArray[np.float64], like: Any) -> Any:
-    """Return days as an array of the kind of another, one for each of its first axis."""
+    """Return days along a first axis, as an array of the kind of another, ``(y, x)``."""
     xp = namespace_of(like)
-    column = xp.asarray(like[:, :1, :1] * 0, dtype=xp.float64)
-    for place, day in enumerate(at):
-        column[place] = float(day)
-    return column
+    column = xp.asarray(like[:1, :1] * 0, dtype=xp.float64)
+    return xp.stack([xp.full_like(column, float(day)) for day in at])
