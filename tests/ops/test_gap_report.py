@@ -156,7 +156,10 @@ def test_picture_says_the_units_but_not_for_ndvi():
 
 def test_no_two_of_many_methods_look_alike():
     rmse = {f"m{n}": [0.01 * (n + 1)] * 3 for n in range(17)}
-    lines = report_of(rmse).plot(bands=["B04"]).axes[1].lines
+    top, bottom = report_of(rmse).plot(bands=["B04"]).axes
+    marks = {(to_hex(one.get_color()), one.get_marker()) for one in top.lines[1::2]}
+    assert len(marks) == 17
+    lines = bottom.lines
     looks = {(to_hex(one.get_color()), one.get_marker(), one.get_linestyle()) for one in lines}
     assert len(looks) == len(lines) == 17
 

@@ -32,9 +32,12 @@ _HEADS = (
 )
 #: Scores of which less is better; of the others more is.
 _LESS = ("mae", "rmse", "sam")
-#: Colours that colour-blind people tell apart (Okabe and Ito).
-_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000", "#999999")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+#: Colours that colour-blind people tell apart (Okabe and Ito, and one of Tol), and marks for all.
+_COLOURS = (
+    *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9"),
+    *("#d55e00", "#000000", "#999999", "#882255"),
+)
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 
 
 @dataclass(frozen=True, repr=False)
