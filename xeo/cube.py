@@ -411,7 +411,7 @@ class Cube:
                 raise GridError(
                     f"expected the mask on the cube's own {dim!r}, got other "
                     f"coordinates or {mask.sizes[dim]} for {self.obj.sizes[dim]} "
-                    "positions. Try: mask.reindex_like(cube, method='nearest')"
+                    f"positions. Try: {_mend(str(dim), roles[dim])}"
                 )
         return Part(origin(_array(mask.variable)), tuple(roles[d] for d in mask.dims), (0,), "mask")
 
@@ -513,6 +513,13 @@ class Cube:
     def inner_chunks(self, source: Source) -> tuple[int, int, int]:
         """Return what its store decodes at once, ``(time, y, x)``: chunks, within shards too."""
         return _largest(source, [_chunks(part)[1] for part in source.parts])
+
+
+def _mend(dim: str, role: str) -> str:
+    """Say how a mask gets the positions of a cube: its dates must be the same ones."""
+    if role == "time":
+        return f"cube.sel({dim}=mask[{dim!r}]), or a mask of all of the cube's dates"
+    return "mask.reindex_like(cube, method='nearest')"
 
 
 def _parts(layers: Sequence[Layer]) -> tuple[Part, ...]:

@@ -87,7 +87,7 @@ def run(
 
 def _quicker(job: Job) -> Job:
     """Return a job of the same numbers that reads its stores in the fastest way there is."""
-    chunks = Chunks(limit(_chunk_bytes(job.plan))) if job.plan.passes > _OFTEN else None
+    chunks = Chunks(limit(job.plan.chunk_bytes)) if job.plan.passes > _OFTEN else None
     regions = job.regions(job.plan.index(job.plan.blocks // 2))
     modalities = []
     much = job.plan.blocks * job.plan.read_bytes >= _MUCH
@@ -107,12 +107,7 @@ def _strip(plan: Plan) -> int:
     if plan.passes <= _OFTEN:
         return plan.x.blocks
     beside = plan.x.chunk // (plan.x.step * plan.x.stride)
-    return strip(plan.x.blocks, _chunk_bytes(plan), max(1, beside))
-
-
-def _chunk_bytes(plan: Plan) -> float:
-    """Return the bytes of the chunks that a block meets, as they are decoded."""
-    return plan.read_bytes * plan.passes * plan.stored / (plan.stored + 1)
+    return strip(plan.x.blocks, plan.chunk_bytes, max(1, beside))
 
 
 def _one(

@@ -13,6 +13,7 @@ import numpy as np
 
 from xeo import options
 from xeo.engine.cuts import Cut
+from xeo.engine.groups import Group
 from xeo.engine.heap import large_buffers
 from xeo.engine.job import Job
 from xeo.engine.plan import Plan
@@ -47,22 +48,26 @@ def build(job: Job, *, name: str, cuts: Sequence[Cut]) -> list[Any]:
     """
     fed = any(is_dask(p.array) for m in job.modalities for p in m.source.inputs)
     make = _fed if fed else _reading
+    # Chunks that are handed over have been decoded once already.
+    group = Group() if fed else Group.of(job.plan)
     whole = len(cuts) == 1 and cuts[0].whole
     if whole:
-        made = [make(job, name, cuts[0].dtype, cuts[0].chunks(job.plan), True)]
+        chunks = group.chunks(cuts[0].chunks(job.plan))
+        made = [make(job, group, name, cuts[0].dtype, chunks, True)]
     else:
         # Blocks that hold all outputs, cut as one without channels is.
-        both = make(job, f"{name}-all", "object", job.plan.valid_chunks, False)
-        made = [_cut(both, job.plan, f"{name}-{cut.name}", cut) for cut in cuts]
+        beside = group.chunks(job.plan.valid_chunks)
+        both = make(job, group, f"{name}-all", "object", beside, False)
+        made = [_cut(both, job.plan, group, f"{name}-{cut.name}", cut) for cut in cuts]
     for array, cut in zip(made, cuts, strict=True):
         _JOBS[array.name], _PLANS[array.name], _CUTS[array.name] = job, job.plan, cut
     return made
 
 
-def _cut(both: Any, plan: Plan, name: str, cut: Cut) -> Any:
+def _cut(both: Any, plan: Plan, group: Group, name: str, cut: Cut) -> Any:
     import dask.array as da
 
-    chunks = cut.chunks(plan)
+    chunks = group.chunks(cut.chunks(plan))
     return da.map_blocks(
         cut.of,
         both,
@@ -117,11 +122,11 @@ def cut_of(array: Any) -> Cut:
     return _CUTS.get(array.name) or Cut("", str(array.dtype))
 
 
-def _reading(job: Job, name: str, dtype: Any, chunks: Chunks, whole: bool) -> Any:
+def _reading(job: Job, group: Group, name: str, dtype: Any, chunks: Chunks, whole: bool) -> Any:
     import dask.array as da
 
     return da.map_blocks(
-        _Task(job, whole),
+        _Task(job, group, whole),
         chunks=chunks,
         dtype=dtype,
         meta=np.empty((0,) * len(chunks), dtype),
@@ -130,17 +135,17 @@ def _reading(job: Job, name: str, dtype: Any, chunks: Chunks, whole: bool) -> An
 
 
 class _Task:
-    """Runs one block, on its share of the machine. Called by Dask with ``block_id``.
+    """Runs a group of blocks, on its share of the machine. Called by Dask with ``block_id``.
 
     The block is the values alone where ``whole`` says so, else all that was made.
     """
 
-    def __init__(self, job: Job, whole: bool) -> None:
-        self.job, self.whole = job, whole
+    def __init__(self, job: Job, group: Group, whole: bool) -> None:
+        self.job, self.group, self.whole = job, group, whole
 
     def __call__(self, block_id: tuple[int, ...]) -> Any:
         with large_buffers(), options.thread_share(_share(self.job.plan.blocks)):
-            made = self.job(_index(self.job, block_id))
+            made = self.group.run(self.job, _index(self.job, block_id))
         return made.values if self.whole else made
 
 
@@ -184,7 +189,7 @@ def is_dask_like(part: Part) -> bool:
     return isinstance(part.array, Placeholder)
 
 
-def _fed(job: Job, name: str, dtype: Any, chunks: Chunks, whole: bool) -> Any:
+def _fed(job: Job, _: Group, name: str, dtype: Any, chunks: Chunks, whole: bool) -> Any:
     import dask.array as da
     from dask._task_spec import List, Task, TaskRef
     from dask.highlevelgraph import HighLevelGraph

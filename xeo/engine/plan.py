@@ -296,6 +296,11 @@ class Plan:
         return (last - first) * self.bands * rows * columns * (self.stored + 1)
 
     @property
+    def chunk_bytes(self) -> float:
+        """Bytes of the chunks that a block meets, as they are decoded."""
+        return self.read_bytes * self.passes * self.stored / (self.stored + 1)
+
+    @property
     def made_bytes(self) -> int:
         """Bytes of the vectors of a whole block."""
         dates = self.time.step if self.keeps_time else 1

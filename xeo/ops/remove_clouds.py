@@ -24,7 +24,7 @@ from xeo.spec import GapFiller
 def remove_clouds(
     obj: xr.DataArray | xr.Dataset,
     /,
-    method: str | GapFiller = "linear",
+    method: str | GapFiller = "similar_pixels",
     *,
     mask: Mask = None,
     at: Any = None,
@@ -52,7 +52,8 @@ def remove_clouds(
     method : str or GapFiller
         Registered name (`xeo.list_models`) or object: ``"linear"``, ``"nearest"``,
         ``"previous"``, ``"climatology"``, ``"whittaker"``, ``"savgol"``, ``"harmonic"``,
-        ``"similar_pixels"``, ... `xeo.evaluate_gap_filling` tells which suits a cube.
+        ``"kalman"``, ``"similar_pixels"`` (the best on hidden pixels of the cubes it was measured
+        on). `xeo.evaluate_gap_filling` tells which suits a cube.
     mask : DataArray, str, CloudDetector, None or False
         Booleans, True where bad, on the cube's grid; or a detector of `xeo.cloud_mask`. None
         takes the detector that ``"auto"`` takes where the cube has what it reads, and else

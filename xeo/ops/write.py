@@ -143,7 +143,13 @@ class _Run:
 
     def blocks(self, ds: xr.Dataset) -> int:
         """Return how many blocks there are to write."""
-        return sum(math.prod(map(len, ds[name].chunks or ())) for name in self.names)
+        return sum(math.prod(map(len, _chunks(ds[name]))) for name in self.names)
+
+
+def _chunks(da: xr.DataArray) -> tuple[tuple[int, ...], ...]:
+    """Return the chunks that are written: of a job its blocks, of which a task may make several."""
+    job = lazy.job_of(da.data)
+    return (da.chunks or ()) if job is None else lazy.cut_of(da.data).chunks(job.plan)
 
 
 def _runs(ds: xr.Dataset) -> Iterator[_Run]:
@@ -216,8 +222,7 @@ class _Target:
         for variable in made.variables.values():
             variable.encoding = {k: v for k, v in variable.encoding.items() if k in _ENCODING}
         shapes = {
-            str(name): tuple(sizes[0] for sizes in da.chunks or ())
-            for name, da in ds.data_vars.items()
+            str(name): tuple(sizes[0] for sizes in _chunks(da)) for name, da in ds.data_vars.items()
         }
         for name, shape in shapes.items():
             own = {"chunks": shape, "fill_value": _missing(ds[name])}
