@@ -92,6 +92,8 @@ class ModelSpec:
         What the model does with dates.
     missing : {"fill", "nan"}
         How bad pixels arrive; ``fill_value`` is in the model's units.
+    partial : bool
+        Whether the output means something where some bands of a pixel are missing, but not all.
     padding : {"reflect", "edge"}
         How a window is filled outside the cube.
     needs : tuple of str
@@ -125,6 +127,7 @@ class ModelSpec:
     time: TimeUse = "each"
     missing: Missing = "fill"
     fill_value: float = 0.0
+    partial: bool = False
     padding: Padding = "reflect"
     needs: tuple[str, ...] = ()
     dtype: str = "float32"

@@ -113,6 +113,22 @@ def test_missing_is_bad_and_does_not_grow():
     assert np.isnan(cube.eo.cloud_mask(Bright(), probability=True)[0, 4, 5])
 
 
+def test_a_detector_that_can_do_without_some_bands():
+    cube = scene({(0, 4, 5): 0.7})
+    cube[0, 1, 4, 5] = cube[0, 0, 6, 6] = cube[0, :, 8, 8] = np.nan
+
+    @dataclass(frozen=True)
+    class Either(Bright):
+        spec: ClassVar[ModelSpec] = ModelSpec(
+            name="either", bands=("red", "nir"), channels=1, partial=True
+        )
+
+        def __call__(self, x, /):
+            return x[:, :1]
+
+    assert where(cube.eo.cloud_mask(Either())) == {(4, 5), (8, 8)}
+
+
 def test_dilation_is_in_metres_from_centre_to_centre():
     cube = scene({(0, 10, 10): 1.0})
     made = where(cube.eo.cloud_mask(Bright(), dilate=20))

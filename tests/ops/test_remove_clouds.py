@@ -236,6 +236,15 @@ def test_integers_become_reflectance(bolzano):
     assert bolzano.eo.remove_clouds("nearest")["B02"].dtype == np.float32
 
 
+def test_a_band_that_is_missing_leaves_the_others_as_they_are(cube):
+    nir = cube.fillna(0.5).rename("nir")
+    red = cube.rename("red")
+    made = xr.merge([red, nir]).eo.remove_clouds("linear", mask=False, quality=True)
+    np.testing.assert_array_equal(made["nir"], nir)
+    np.testing.assert_array_equal(made["red"], cube.eo.remove_clouds("linear"))
+    assert (made["gap_reason"][:, 0, 3] == reason("no_clear_date")).all()
+
+
 def test_a_single_date(cube):
     made = cube.isel(time=[0]).eo.remove_clouds("linear", quality=True)
     np.testing.assert_array_equal(made["ndvi"], cube.isel(time=[0]))

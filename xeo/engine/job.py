@@ -190,7 +190,8 @@ class Job:
         for number, region in enumerate(self.regions(index)):
             modality = self.modalities[number]
             source = (sources or {}).get(number, modality.source)
-            read = self._read if number else self._read_valid
+            # One band alone does not tell that nothing is valid where the others may be.
+            read = self._read if number or self.plan.spec.partial else self._read_valid
             block = read(modality, source, region)
             if block is None:
                 return Inputs(index, None)

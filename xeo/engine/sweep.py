@@ -107,7 +107,8 @@ class Sweep:
         """Which pixels of the first modality are bad on each date, ``(time, y, x)``."""
         block, absent = self.blocks[0], self.job.modalities[0].absent
         present = [band for band in range(block.raw.shape[1]) if band not in absent]
-        return to_host(block.bad[:, present].any(axis=1))
+        bad = block.bad if len(present) == block.raw.shape[1] else block.bad[:, present]
+        return to_host(bad.all(axis=1) if self.spec.partial else bad.any(axis=1))
 
     def _bad(self) -> Array:
         """Which pixels have nothing to say: on the date, or on all that the model sees."""

@@ -23,6 +23,7 @@ def filler_spec(name: str, **more: Any) -> ModelSpec:
         "channels_per_band": 1,
         "time": "sequence",
         "missing": "nan",
+        "partial": True,
         "needs": ("time", "mask"),
         "activation_bytes": 64,
         "tasks": ("gap-filling",),

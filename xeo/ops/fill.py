@@ -98,8 +98,9 @@ class Fill:
             far = near > self.limit
             lost = far if lost is None else lost | far
         if lost is not None:
-            lost = lost if stays is None else lost & ~stays
-            values = _put(values, lost[:, None], xp.nan)
+            # What was seen stays, in a band whose neighbours are missing too.
+            gone = lost[:, None] if stays is None else lost[:, None] & bad
+            values = _put(values, gone, xp.nan)
         if not self.quality:
             return values
         if made.shape[1] > bands:

@@ -92,8 +92,8 @@ def index(
     -------
     DataArray, Dataset or Plan
         float32 with dims ``([time,] y, x)``: a DataArray of the index's name, or for several
-        names a Dataset with one variable each. NaN where a band that was read is missing or
-        the formula has no finite value. Attributes hold the name, formula and reference. Lazy
+        names a Dataset with one variable each. NaN where a band of the formula is missing or
+        it has no finite value. Attributes hold the name, formula and reference. Lazy
         if ``obj`` is lazy.
 
     Raises
@@ -179,6 +179,7 @@ class SpectralIndices:
             inputs=(Input("image", tuple(units), tuple(units.values())),),
             channels=len(self.names),
             missing="nan",
+            partial=True,
             activation_bytes=16 * (len(units) + len(self.names)),
             tasks=("spectral-index",),
             citation=_CITATION,

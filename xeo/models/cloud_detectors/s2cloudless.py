@@ -76,6 +76,7 @@ class S2Cloudless:
             inputs=(Input("sentinel2", bands=_BANDS, units="reflectance"),),
             channels=1,
             halo=self.average_over + self.dilation_size,
+            partial=True,
             activation_bytes=256,
             packages=("s2cloudless",),
             tasks=("cloud-detection",),

@@ -26,6 +26,8 @@ def _spec(name: str, bands: tuple[str, ...], parameters: int) -> ModelSpec:
         channels=1,
         halo=cloud_unet.HALO,
         align=cloud_unet.ALIGN,
+        # Dark slopes are clipped to 0, which is nodata, in blue alone.
+        partial=True,
         activation_bytes=1024,
         weights=f"dl_l8s2_uv_{name}",
         packages=("torch",),
