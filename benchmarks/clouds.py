@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 import _alone  # noqa: F401  (first)
 from _clouds_accuracy import accuracy
 from _clouds_masks import masks
-from _clouds_speed import chunks, kernels
+from _clouds_speed import chunks, composites, kernels
 from _machine import describe, other_load
 from _verdict import Verdict, show
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], Iterator[Verdict]]] = {
     "kernels": kernels,
+    "composites": composites,
     "chunks": chunks,
     "accuracy": accuracy,
     "masks": masks,
