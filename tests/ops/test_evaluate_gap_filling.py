@@ -271,8 +271,8 @@ def test_cubes_that_cannot_be_scored(plane):
 
 def test_real_cube_prefers_better_methods(data_dir):
     zarr = pytest.importorskip("zarr")
-    store = zarr.storage.ZipStore(data_dir / "flanders_a_s2.zarr.zip", mode="r")
-    with xr.open_zarr(store) as ds:
+    path = data_dir / "flanders_a_s2.zarr.zip"
+    with zarr.storage.ZipStore(path, mode="r") as store, xr.open_zarr(store) as ds:
         part = ds[["B04", "B08", "SCL"]].isel(x=slice(0, 32), y=slice(0, 32))
         mask = part.eo.cloud_mask("scl", dilate=20)
         report = run(part, ["whittaker", "linear", "previous"], mask=mask)
