@@ -77,12 +77,14 @@ def test_memory_that_runs_out_halves_batch_then_tile(job):
     plan = replace(job.plan, tile=4)
     one = tuning.Settled(backends.Choice(), lambda x: x, 2, None)
     with pytest.warns(XeoWarning, match="1 windows at once"):
-        assert one.shrink(plan)
+        assert one.shrink(plan, 2)
+    # Another thread, whose call of two windows failed as well: it has been done.
+    assert one.shrink(plan, 2)
     with pytest.warns(XeoWarning, match="tiles of 2 pixels"):
-        assert one.shrink(plan)
-    assert not one.shrink(replace(plan, tile=1))
+        assert one.shrink(plan, 1)
+    assert not one.shrink(replace(plan, tile=1), 1)
     fixed = replace(plan, spec=Patch(8).spec)
-    assert not tuning.Settled(backends.Choice(), lambda x: x, 1, None).shrink(fixed)
+    assert not tuning.Settled(backends.Choice(), lambda x: x, 1, None).shrink(fixed, 1)
 
 
 def test_what_says_that_memory_ran_out():

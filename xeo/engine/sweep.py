@@ -77,6 +77,8 @@ class Sweep:
         # Every cell is kept once, or is blank; only blended windows are added up.
         self.out = np.empty(self.shape, np.float32)
         self.weight: Array | None = None
+        #: Windows of the last call.
+        self.tried = 0
         self._look(self.plan)
         self.bad = self._bad() if self.blocks else None
 
@@ -127,7 +129,7 @@ class Sweep:
                 self._run_windows(bad, settled)
                 break
             except Exception as err:
-                if not (out_of_memory(err) and settled.shrink(plan)):
+                if not (out_of_memory(err) and settled.shrink(plan, self.tried)):
                     raise
         self._blend()
 
@@ -136,7 +138,8 @@ class Sweep:
         for alike in _by_size([one for one in samples if not self._shared(one)]):
             start = 0
             while start < len(alike):
-                part = alike[start : start + settled.batch]
+                self.tried = settled.batch
+                part = alike[start : start + self.tried]
                 self._run(part, settled.runner)
                 start += len(part)
 

@@ -56,8 +56,21 @@ class Settled:
             name += f", cosine similarity {cost:.5f} to its exact numbers"
         return name, many
 
-    def shrink(self, plan: Plan) -> bool:
-        """Halve what is called at once, and say so; False where that is not possible."""
+    def shrink(self, plan: Plan, tried: int) -> bool:
+        """Halve what is called at once, and say so; False where that is not possible.
+
+        Parameters
+        ----------
+        plan : Plan
+            Of the block that ran out of memory.
+        tried : int
+            Windows of the call that did: where another thread has halved them since, nothing
+            is left to do.
+        """
+        with _LOCK:
+            return tried > self.batch or self._halve(plan)
+
+    def _halve(self, plan: Plan) -> bool:
         if self.batch > 1:
             self.batch //= 2
             now = f"{self.batch} windows"
