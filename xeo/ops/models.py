@@ -26,7 +26,7 @@ def list_models() -> pd.DataFrame:
     Examples
     --------
     >>> xeo.list_models()["name"].tolist()[:2]
-    ['dynamic_world', 'band_stats']
+    ['dynamic_world', 'fmask']
     """
     rows = [_row(verb, name) for verb in sorted(registry.GROUPS) for name in registry.names(verb)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
