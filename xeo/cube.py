@@ -344,10 +344,6 @@ class Cube:
         )
         return tuple(None if place is None else self.layers[place] for place in places)
 
-    def labels_of(self, request: Input) -> tuple[str, ...]:
-        """Return the labels of what `layers_of` returns; "" for absent bands."""
-        return tuple("" if one is None else one.label for one in self.layers_of(request))
-
     def units_of(self, layer: Layer, told: Told) -> str | None:
         """Return what the values of a layer are in once they are decoded; None if not known."""
         return self._calibrate(layer, None, told)[0].units

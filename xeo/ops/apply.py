@@ -106,11 +106,6 @@ class Prepared:
     layers: tuple[Layer | None, ...] = ()
 
     @property
-    def bands(self) -> tuple[str, ...]:
-        """Labels of the bands that are read."""
-        return tuple("" if one is None else one.label for one in self.layers)
-
-    @property
     def lazy(self) -> bool:
         """Whether any input is not in memory."""
         return any(
