@@ -23,7 +23,7 @@ def kalman(
     days: Days,
     at: Days,
     *,
-    length: float = 60.0,
+    length: float | None = None,
     ratio: float | None = None,
     rounds: int = 2,
     freedom: float | None = None,
@@ -44,8 +44,9 @@ def kalman(
         Rising.
     at : array of float, shape (date,)
         Days that are wanted, rising.
-    length : float
-        Days over which the covariance falls to 0.48 of its value.
+    length : float, optional
+        Days over which the covariance falls to 0.48 of its value. Default: 40; 60 for a single
+        band, where more dates must make up for haze that goes unnoticed.
     ratio : float, optional
         Variance of the process in units of the noise's. Default: 10; 20 for a single band:
         indices are less noisy than what they are made of.
@@ -80,7 +81,7 @@ def foretell(
     days: Days,
     at: Days,
     *,
-    length: float = 60.0,
+    length: float | None = None,
     ratio: float | None = None,
     rounds: int = 2,
     freedom: float | None = None,
@@ -99,6 +100,8 @@ def foretell(
     """
     xp = namespace_of(values)
     single = values.shape[1] == 1
+    if length is None:
+        length = 60.0 if single else 40.0
     if freedom is None:
         freedom = 10.0 if single else 0.5
     if ratio is None:
@@ -130,7 +133,7 @@ def trust(
     weight: Any,
     days: Days,
     *,
-    length: float = 60.0,
+    length: float = 40.0,
     ratio: float = 10.0,
     rounds: int = 2,
     freedom: float = 0.5,
@@ -166,7 +169,7 @@ def trust(
 
 
 def left_out(
-    x: Any, weight: Any, days: Days, at: Days, *, length: float = 60.0, ratio: float = 10.0
+    x: Any, weight: Any, days: Days, at: Days, *, length: float = 40.0, ratio: float = 10.0
 ) -> tuple[Any, Any]:
     """Predict series on some days, each from the values of all other days.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xeo.kernels.kalman import foretell
+from xeo.kernels.kalman import foretell, known
 from xeo.kernels.namespace import namespace_of
 
 Days = NDArray[np.float64]
@@ -24,8 +24,8 @@ def similar_pixels(
     days: Days,
     at: Days,
     *,
-    reach: int = 4,
-    length: float = 60.0,
+    reach: int = 5,
+    length: float | None = None,
     ratio: float | None = None,
     rounds: int = 2,
     freedom: float | None = None,
@@ -33,8 +33,10 @@ def similar_pixels(
     """Fill gaps from time, corrected by how similar pixels nearby differ from their own past.
 
     What `kalman` foretells of a date is compared with what was seen of it. Around every hidden
-    pixel, the difference is fitted as a line in what was foretold, the nearer pixels counting
-    more: pixels that should look alike are taken to differ alike.
+    pixel, the difference is fitted as a plane in what was foretold and in what is usual there,
+    the nearer pixels counting more: pixels that should look alike are taken to differ alike.
+    Before, the change since the usual is drawn halfway to its mean over 3 by 3 pixels: a field
+    changes as a whole, noise does not.
 
     Parameters
     ----------
@@ -44,7 +46,7 @@ def similar_pixels(
     days, at : array of float, shape (time,) and (date,)
         Rising.
     reach : int
-        Pixels up to ``2 ** reach - 1`` rows and columns away are looked at.
+        Pixels up to ``2 ** reach`` rows and columns away are looked at.
     length, ratio, rounds, freedom :
         As in `kalman`.
 
@@ -68,14 +70,48 @@ def similar_pixels(
             freedom=freedom,
         )
     )
+    x, clear = known(values, bad)
+    total, count = x.sum(0), clear.sum(0)
     own = {day: n for n, day in enumerate(days.tolist())}
     for n, day in enumerate(at.tolist()):
-        base = _spread(others[n], reach)
-        gone = bad[own[day]] if day in own else xp.ones_like(bad[0])
-        if day in own and bool(gone.any()) and not bool(gone.all()):
-            base = base + _correction(base, values[own[day]], ~gone, reach)
-        every[n] = xp.where(gone, base, every[n])
+        seen = own.get(day)
+        if seen is None:
+            every[n] = _spread(_calm(others[n], _mean(total, count)), reach)
+        elif bool(bad[seen].any()):
+            # Of the usual, too, only what the other dates tell of it.
+            usual = _mean(total - x[seen], count - clear[seen])
+            found = _of_date(others[n], usual, values[seen], ~bad[seen], reach)
+            every[n] = xp.where(bad[seen], found, every[n])
     return every
+
+
+def _of_date(told: Any, usual: Any, seen: Any, clear: Any, reach: int) -> Any:
+    """Return what other dates and the clear pixels of its own tell of a date."""
+    xp = namespace_of(told)
+    base = _spread(_calm(told, usual), reach)
+    if not bool(clear.any()):
+        return base
+    # What only this date tells of a pixel cannot differ from what others foretold.
+    lost = xp.isnan(told) & clear
+    usable = clear & ~lost if bool(lost.any()) else clear
+    return base + _correction(base, _spread(usual, reach), seen, usable, reach)
+
+
+def _mean(total: Any, count: Any) -> Any:
+    xp = namespace_of(total)
+    return total / xp.where(count > 0, count, xp.nan)
+
+
+def _calm(plane: Any, usual: Any) -> Any:
+    """Draw changes halfway to their mean over the pixels around; unknown ones stay so."""
+    xp = namespace_of(plane)
+    change = plane - usual
+    unknown = xp.isnan(change)
+    count = xp.asarray(~unknown, dtype=plane.dtype)
+    total = xp.where(unknown, xp.zeros_like(plane), change)
+    for axis in (-2, -1):
+        count, total = _three(count, 1, axis), _three(total, 1, axis)
+    return plane + (total / xp.where(count > 0, count, 1) - change) / 2
 
 
 def _spread(plane: Any, reach: int) -> Any:
@@ -90,21 +126,28 @@ def _spread(plane: Any, reach: int) -> Any:
     return xp.where(unknown, near, plane)
 
 
-def _correction(base: Any, seen: Any, usable: Any, reach: int) -> Any:
+def _correction(base: Any, usual: Any, seen: Any, usable: Any, reach: int) -> Any:
     """Return by how much pixels differ from what was foretold, fitted to those near them."""
     xp = namespace_of(base)
     zero = xp.zeros_like(base)
-    clear = xp.asarray(usable, dtype=base.dtype)
-    x = xp.where(usable, base, zero)
-    y = xp.where(usable, seen - base, zero)
-    weight = _near(clear, reach)
+    weight = _near(xp.asarray(usable, dtype=base.dtype), reach)
     per = 1 / xp.where(weight > 0, weight, 1)
-    mean_x, mean_y = _near(x, reach) * per, _near(y, reach) * per
-    power = _near(x * x, reach) * per - mean_x * mean_x
-    along = _near(x * y, reach) * per - mean_x * mean_y
-    # A line needs a spread of values that is well above that of a single field.
-    slope = along / (power + _STIFF * _near(y * y, reach) * per + xp.finfo(base.dtype).tiny)
-    found = mean_y + xp.clip(slope, -1, 1) * (base - mean_x)
+    x, z, y = (xp.where(usable, one, zero) for one in (base, usual, seen - base))
+    mean_x, mean_z, mean_y = (_near(one, reach) * per for one in (x, z, y))
+    xx = _near(x * x, reach) * per - mean_x * mean_x
+    xz = _near(x * z, reach) * per - mean_x * mean_z
+    zz = _near(z * z, reach) * per - mean_z * mean_z
+    xy = _near(x * y, reach) * per - mean_x * mean_y
+    zy = _near(z * y, reach) * per - mean_z * mean_y
+    # A plane needs a spread of values that is well above that of a single field.
+    stiff = _STIFF * _near(y * y, reach) * per + xp.finfo(base.dtype).tiny
+    xx = xx + stiff
+    share = xz / xx
+    rest = zz - share * xz
+    second = (zy - share * xy) / (xp.where(rest > 0, rest, zero) + stiff)
+    second = xp.clip(second, -1, 1)
+    first = xp.clip((xy - xz * second) / xx, -1, 1)
+    found = mean_y + first * (base - mean_x) + second * (usual - mean_z)
     return found * weight / (weight + _DOUBT)
 
 

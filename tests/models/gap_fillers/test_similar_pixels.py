@@ -15,7 +15,7 @@ class TestSimilarPixels(EmbedderTests):
 
 
 def test_reach_is_the_halo():
-    assert SimilarPixels(reach=3).spec.halo == 7
+    assert SimilarPixels(reach=3).spec.halo == 8
 
 
 @pytest.mark.parametrize(

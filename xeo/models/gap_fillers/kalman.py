@@ -23,8 +23,8 @@ class Kalman:
 
     Parameters
     ----------
-    length : float
-        Days over which the covariance falls to about half.
+    length : float, optional
+        Days over which the covariance falls to about half. Default: 40; 60 for a single band.
     ratio : float, optional
         Variance of what changes in units of the noise's: more follows the values closer.
         Default: 10; 20 for a single band.
@@ -41,7 +41,7 @@ class Kalman:
        doi:10.1109/MLSP.2010.5589113
     """
 
-    length: float = 60.0
+    length: float | None = None
     ratio: float | None = None
     rounds: int = 2
     freedom: float | None = None
@@ -49,7 +49,7 @@ class Kalman:
     def __post_init__(self) -> None:
         for name in ("length", "ratio", "freedom"):
             value = getattr(self, name)
-            if not (value is None and name != "length") and not value > 0:
+            if value is not None and not value > 0:
                 raise OptionError(f"{name} must be above 0, got {value}. Try: leave it out")
         if self.rounds < 0:
             raise OptionError(f"rounds must be 0 or more, got {self.rounds}. Try: rounds=2")

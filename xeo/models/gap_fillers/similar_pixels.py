@@ -18,13 +18,14 @@ class SimilarPixels:
 
     Use it by default, and above all where clouds are smaller than the picture: the pixels
     around a cloud tell how its date differs from what the others foretell. Dates that are
-    hidden wholly, and asked dates on which nothing was seen, get what `Kalman` says. Pixels
-    that are always hidden are filled from those within reach.
+    hidden wholly, and asked dates on which nothing was seen, get what `Kalman` says, its changes
+    drawn halfway to those of the pixels around. Pixels that are always hidden are filled from
+    those within reach.
 
     Parameters
     ----------
     reach : int
-        Pixels up to ``2 ** reach - 1`` rows and columns away are looked at.
+        Pixels up to ``2 ** reach`` rows and columns away are looked at.
     length, ratio, rounds, freedom :
         As in `xeo.models.gap_fillers.kalman.Kalman`.
 
@@ -37,18 +38,18 @@ class SimilarPixels:
        ETM+ SLC-off images. *Remote Sens. Environ.* doi:10.1016/j.rse.2010.10.001
     """
 
-    reach: int = 4
-    length: float = 60.0
+    reach: int = 5
+    length: float | None = None
     ratio: float | None = None
     rounds: int = 2
     freedom: float | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.reach <= 8:
-            raise OptionError(f"reach must be 1 to 8 doublings, got {self.reach}. Try: reach=4")
+            raise OptionError(f"reach must be 1 to 8 doublings, got {self.reach}. Try: reach=5")
         for name in ("length", "ratio", "freedom"):
             value = getattr(self, name)
-            if not (value is None and name != "length") and not value > 0:
+            if value is not None and not value > 0:
                 raise OptionError(f"{name} must be above 0, got {value}. Try: leave it out")
         if self.rounds < 0:
             raise OptionError(f"rounds must be 0 or more, got {self.rounds}. Try: rounds=2")
@@ -58,7 +59,7 @@ class SimilarPixels:
         """What the model says of itself."""
         return filler_spec(
             "similar_pixels",
-            halo=2**self.reach - 1,
+            halo=2**self.reach,
             architecture="Gaussian process smoother, local regression",
             activation_bytes=256,
             citation="Zeng et al. (2013), doi:10.1016/j.rse.2012.12.012",
