@@ -16,6 +16,8 @@ Days = NDArray[np.float64]
 _FADE, _DOUBT = 1 / 16, 0.01
 #: What a slope is held back by, in parts of the differences' mean square.
 _STIFF = 0.1
+#: Values of bands that are fitted at once: their temporaries stay in the cache.
+_BLOCK = 131_072
 
 
 def similar_pixels(
@@ -129,9 +131,23 @@ def _spread(plane: Any, reach: int) -> Any:
 def _correction(base: Any, usual: Any, seen: Any, usable: Any, reach: int) -> Any:
     """Return by how much pixels differ from what was foretold, fitted to those near them."""
     xp = namespace_of(base)
-    zero = xp.zeros_like(base)
     weight = _near(xp.asarray(usable, dtype=base.dtype), reach)
     per = 1 / xp.where(weight > 0, weight, 1)
+    shared = len(usable) == 1
+    step = max(1, _BLOCK // (base.shape[-2] * base.shape[-1]))
+    made = []
+    for start in range(0, len(base), step):
+        part = slice(start, start + step)
+        own = slice(0, 1) if shared else part
+        found = _plane(base[part], usual[part], seen[part], usable[own], per[own], reach)
+        made.append(found * weight[own] / (weight[own] + _DOUBT))
+    return xp.concatenate(made)
+
+
+def _plane(base: Any, usual: Any, seen: Any, usable: Any, per: Any, reach: int) -> Any:
+    """Fit the differences around each pixel; ``per`` is 1 over their weights' sum."""
+    xp = namespace_of(base)
+    zero = xp.zeros_like(base)
     x, z, y = (xp.where(usable, one, zero) for one in (base, usual, seen - base))
     mean_x, mean_z, mean_y = (_near(one, reach) * per for one in (x, z, y))
     xx = _near(x * x, reach) * per - mean_x * mean_x
@@ -147,8 +163,7 @@ def _correction(base: Any, usual: Any, seen: Any, usable: Any, reach: int) -> An
     second = (zy - share * xy) / (xp.where(rest > 0, rest, zero) + stiff)
     second = xp.clip(second, -1, 1)
     first = xp.clip((xy - xz * second) / xx, -1, 1)
-    found = mean_y + first * (base - mean_x) + second * (usual - mean_z)
-    return found * weight / (weight + _DOUBT)
+    return mean_y + first * (base - mean_x) + second * (usual - mean_z)
 
 
 def _near(planes: Any, reach: int) -> Any:
