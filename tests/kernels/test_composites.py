@@ -37,6 +37,8 @@ def series(draw):
     return values, bad, np.sort(rng.integers(0, count, dates)), count
 
 
+# flox asks for a time without a unit when it is imported.
+@pytest.mark.filterwarnings("ignore:The 'generic' unit:DeprecationWarning")
 @settings(deadline=None)
 @given(series())
 def test_group_reductions_are_those_of_flox(found):

@@ -173,7 +173,7 @@ def wanted_dates(cube: Cube, at: Any) -> NDArray[np.datetime64] | None:
         raise DateError(
             f"expected at to be a step such as '5D' or dates, got {at!r}: {err}"
         ) from err
-    if not len(found) or np.isnat(found).any() or (np.diff(found) <= np.timedelta64(0)).any():
+    if not len(found) or np.isnat(found).any() or (np.diff(found) <= np.timedelta64(0, "ns")).any():
         raise DateError(
             f"expected at to be one or more dates in order, each once, got {list(found[:5])}"
         )
