@@ -19,6 +19,8 @@ from xeo.engine.source import Source, load
 from xeo.engine.stored import chunk_numbers, store_array
 from xeo.kernels.namespace import namespace_of
 
+#: How often blocks ask for a stored value from which on chunks are kept for the next blocks.
+OFTEN = 1.25
 #: Bytes of decoded chunks that are kept, where no block meets more.
 CACHE_BYTES = 256 * 2**20
 #: Bytes of the chunks that a block meets from which on they are not kept.
@@ -212,14 +214,12 @@ def _cached(array: Any, chunks: Chunks) -> Any:
 def limit(chunk_bytes: float) -> int:
     """Return how many bytes of chunks are to be kept.
 
-    Blocks of the next chunks are read while those of the last ones are at work.
-
     Parameters
     ----------
     chunk_bytes : float
         Of all chunks that a block meets.
     """
-    return max(CACHE_BYTES, int(2 * chunk_bytes)) if chunk_bytes <= MOST_BYTES else CACHE_BYTES
+    return max(CACHE_BYTES, int(chunk_bytes)) if chunk_bytes <= MOST_BYTES else CACHE_BYTES
 
 
 def strip(blocks: int, chunk_bytes: float, least: int = 1) -> int:

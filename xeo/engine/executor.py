@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xeo import options
-from xeo.engine.chunks import Chunks, cached, limit, strip
+from xeo.engine.chunks import OFTEN, Chunks, cached, limit, strip
 from xeo.engine.cuts import Cut
 from xeo.engine.heap import large_buffers
 from xeo.engine.job import Job, Made, Number
@@ -24,8 +24,6 @@ Place = tuple[slice, ...]
 #: Bytes of a job from which on it is tried how they are read fastest: a trial reads up to
 #: a hundred million.
 _MUCH = 4e9
-#: How often blocks ask for a stored value from which on chunks are kept for the next blocks.
-_OFTEN = 1.25
 
 
 def compute(job: Job, cuts: Sequence[Cut]) -> list[NDArray[Any]]:
@@ -87,7 +85,7 @@ def run(
 
 def _quicker(job: Job) -> Job:
     """Return a job of the same numbers that reads its stores in the fastest way there is."""
-    chunks = Chunks(limit(job.plan.chunk_bytes)) if job.plan.passes > _OFTEN else None
+    chunks = Chunks(limit(job.plan.chunk_bytes)) if job.plan.passes > OFTEN else None
     regions = job.regions(job.plan.index(job.plan.blocks // 2))
     modalities = []
     much = job.plan.blocks * job.plan.read_bytes >= _MUCH
@@ -104,7 +102,7 @@ def _quicker(job: Job) -> Job:
 
 def _strip(plan: Plan) -> int:
     """Return how many blocks side by side are made before those below them."""
-    if plan.passes <= _OFTEN:
+    if plan.passes <= OFTEN:
         return plan.x.blocks
     beside = plan.x.chunk // (plan.x.step * plan.x.stride)
     return strip(plan.x.blocks, plan.chunk_bytes, max(1, beside))

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from xeo import options
+from xeo.engine.chunks import OFTEN
 from xeo.engine.job import Inputs, Job, Made, Number
 from xeo.engine.profile import Profile
 from xeo.engine.seams import Seams
@@ -95,7 +96,9 @@ class Pipeline:
         self.share = max(1, options.cores() // workers)
         self.read_bytes, self.made_bytes = job.plan.read_bytes, job.plan.made_bytes
         each = self.read_bytes + self.made_bytes
-        self.room = Room(each * workers + max(each, AHEAD_BYTES))
+        # Where chunks are kept for the blocks that follow, they are ahead already.
+        ahead = AHEAD_BYTES // 2 if job.plan.passes > OFTEN else AHEAD_BYTES
+        self.room = Room(each * workers + max(each, ahead))
         self.seams = Seams()
         self.numbers = iter(range(job.plan.blocks) if numbers is None else numbers)
         self.lock = threading.Lock()

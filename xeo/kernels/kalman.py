@@ -14,7 +14,7 @@ Days = NDArray[np.float64]
 #: State before a date: level and slope ``(band, pixel)``, and their covariance.
 State = tuple[Any, Any, Any, Any, Any]
 #: Values of a date that are worked on at once: their temporaries stay in the cache.
-_BLOCK = 16_384
+_BLOCK = 32_768
 
 
 def kalman(
