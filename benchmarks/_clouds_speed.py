@@ -222,12 +222,7 @@ def chunks(args: argparse.Namespace) -> Iterator[Verdict]:
     for method in ("linear", "whittaker", "similar_pixels"):
         found = {}
         for cores in (1, 2):
-            runs = [
-                measure("_clouds_child.py", str(path), method, str(cores))
-                for _ in range(1)
-            ]
-            found[cores] = min(runs, key=lambda run: float(run["seconds"]))
-            one = found[cores]
+            one = found[cores] = measure("_clouds_child.py", str(path), method, str(cores))
             used = (one["peak"] - one["before"]) / chunk
             speedup = found[1]["seconds"] / one["seconds"]
             print(
